@@ -1,0 +1,1 @@
+"""One host: observe, plan, execute; wake, sleep, supervise (room 4)."""

@@ -1,0 +1,1 @@
+"""Commands: speaks HTTP to the API only (room 6)."""

@@ -1,0 +1,1 @@
+"""What users ask for: validated, written to the store, handed to the agent (room 4)."""

@@ -1,0 +1,65 @@
+"""What control and the API need of the host's agent; `roost.agent` implements it.
+
+Control writes what is wanted to the store and pokes; the agent makes it so. The rest are things
+that only a host can do to a running Machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from roost.images.base import Image
+from roost.runtime.base import ExecResult, ExecSession, Memory, Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostIdentity:
+    """This host: its number in 6PN addresses, its id in the API, its region."""
+
+    number: int
+    id: str
+    region: str
+    cpus: int
+    memory_mb: int
+
+
+class HostAgent(Protocol):
+    """The agent of this host, as control and the API see it."""
+
+    def poke(self, machine_id: str) -> None:
+        """The record changed: reconcile this Machine now. Never blocks, never raises."""
+        ...
+
+    def publish(self, app: str) -> None:
+        """The app, its addresses or its networks changed: tell the proxy. Never blocks."""
+        ...
+
+    async def resolve_image(self, reference: str) -> Image:
+        """Pull and unpack. Raises InvalidError, NotFoundError, UnavailableError."""
+        ...
+
+    async def signal(self, machine_id: str, signo: int) -> None:
+        """Signal the main process. Raises PreconditionError when it does not run."""
+        ...
+
+    async def exec(
+        self, machine_id: str, args: tuple[str, ...], *, stdin: bytes, timeout: float
+    ) -> ExecResult:
+        """Run a command inside and wait. Raises PreconditionError, NotFoundError, DeadlineError."""
+        ...
+
+    async def session(
+        self, machine_id: str, args: tuple[str, ...], *, tty: bool, env: Mapping[str, str]
+    ) -> ExecSession:
+        """Run a command inside with streams attached."""
+        ...
+
+    async def processes(self, machine_id: str) -> list[Process]:
+        """Processes of a running Machine."""
+        ...
+
+    async def memory(self, machine_id: str) -> Memory:
+        """Memory of a running or suspended Machine."""
+        ...

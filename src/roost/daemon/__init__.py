@@ -1,0 +1,1 @@
+"""Composition root of `roost up` (room 6)."""

@@ -1,0 +1,1 @@
+"""Releases and strategies (room 4)."""

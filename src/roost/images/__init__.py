@@ -1,0 +1,1 @@
+"""Pull and unpack images; the built-in roost/host (room 3)."""

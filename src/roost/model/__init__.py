@@ -1,0 +1,1 @@
+"""Pure values: ids, states, records (room 1)."""

@@ -1,0 +1,1 @@
+"""Pure deciders (room 2)."""

@@ -1,0 +1,1 @@
+"""OCI containers: crun or runc under conmon (room 3)."""

@@ -1,0 +1,1 @@
+"""Revisioned records with compare-and-set and watch (room 3)."""
