@@ -32,10 +32,6 @@ class HostAgent(Protocol):
         """The record changed: reconcile this Machine now. Never blocks, never raises."""
         ...
 
-    def publish(self, app: str) -> None:
-        """The app, its addresses or its networks changed: tell the proxy. Never blocks."""
-        ...
-
     async def resolve_image(self, reference: str) -> Image:
         """Pull and unpack. Raises InvalidError, NotFoundError, UnavailableError."""
         ...

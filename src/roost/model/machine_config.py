@@ -19,7 +19,7 @@ class _Part(BaseModel):
 
 
 def _autostop(value: object) -> object:
-    return {False: "off", True: "stop", "false": "off", "true": "stop"}.get(value, value)  # type: ignore[call-overload]
+    return {False: "off", True: "stop", "false": "off", "true": "stop"}.get(value, value)
 
 
 Autostop = Annotated[

@@ -51,6 +51,7 @@ class Event(StrEnum):
     HALTED = "halted"
     FROZEN = "frozen"
     BROKE = "broke"
+    LOST = "lost"
     GONE = "gone"
     SHELVED = "shelved"
 
@@ -77,6 +78,7 @@ TABLE: dict[MachineState, dict[Event, MachineState]] = {
         E.SUSPEND: S.SUSPENDING,
         E.RESTART: S.RESTARTING,
         E.RUNNING: S.STARTED,
+        E.LOST: S.STARTING,
         E.HALTED: S.STOPPED,
         E.BROKE: S.FAILED,
     },

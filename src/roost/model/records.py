@@ -190,14 +190,19 @@ class Machine(Record):
         return self.id
 
     def indexes(self) -> dict[str, str]:
-        """By app, state, network and (for unfinished business) goal differing from state."""
+        """By app, state, network and (for unfinished business) goal differing from state;
+        `tombstone` lists an app's destroyed ones.
+        """
         unsettled = "no" if str(self.state) == str(self.goal) else "yes"
-        return {
+        pairs = {
             "app": self.app,
             "state": str(self.state),
             "network": str(self.network_id),
             "unsettled": unsettled,
         }
+        if self.state is MachineState.DESTROYED:
+            pairs["tombstone"] = self.app
+        return pairs
 
 
 class Release(Record):

@@ -1,0 +1,35 @@
+"""What the agent works with: the drivers and values of one host, wired by the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from roost.clock import Clock
+from roost.control.host import HostIdentity
+from roost.control.logs import AppLogs
+from roost.home import Home
+from roost.images.base import ImageStore
+from roost.network.base import NetworkDriver
+from roost.runtime.base import Runtime
+from roost.store.base import Store
+
+DEFAULT_PREPARED = 32
+"""Sleepers whose container is made ahead of time; each costs about 3 MB and two processes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything a Machine's worker needs. `reveal` gives an app's secrets in clear."""
+
+    store: Store
+    clock: Clock
+    random: Callable[[int], bytes]
+    identity: HostIdentity
+    home: Home
+    runtime: Runtime
+    network: NetworkDriver
+    images: ImageStore
+    logs: AppLogs
+    reveal: Callable[[str], Mapping[str, str]]
+    prepared: int = DEFAULT_PREPARED

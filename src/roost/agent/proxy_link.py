@@ -1,0 +1,221 @@
+"""Keeps roost-proxy told: a snapshot on every connection, then a put for every change.
+
+It watches the store, so nobody else has to remember to publish. Two facts are not in the store and
+live here: which networks have a router namespace now, and *overrides*: the state a Machine is shown
+with between an act (a drain, a thaw) and the commit that records it. Without them a late put
+of an older record would undo a drain and route a request to a Machine that is being frozen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from roost.errors import ConflictError, RoostError, UnavailableError
+from roost.home import Home
+from roost.model.machine_state import MachineState
+from roost.model.records import Address, App, Machine, Network
+from roost.proxyctl import view
+from roost.proxyctl.client import Message, ProxyConnection
+from roost.store.base import Change, Delete, Put, Store
+
+log = logging.getLogger("roost.agent.proxy")
+
+PROTOCOL = 1
+_FLUSH_EVERY = 100
+_RETRY_SECONDS = 0.05
+
+
+class ProxyLink:
+    """The one connection to roost-proxy; while it is down every method is a no-op or False."""
+
+    def __init__(
+        self,
+        store: Store,
+        home: Home,
+        region: str,
+        settings: dict[str, Any],
+        on_event: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._home = home
+        self._region = region
+        self._settings = settings
+        self._on_event = on_event
+        self._connection: ProxyConnection | None = None
+        self._overrides: dict[str, MachineState] = {}
+        self._routers: dict[int, Path] = {}
+        self.connected = asyncio.Event()
+
+    # What the agent says
+
+    def router(self, record: Network, netns: Path | None) -> None:
+        """A network's router namespace came (path) or goes (None)."""
+        if netns is None:
+            self._routers.pop(record.id, None)
+        else:
+            self._routers[record.id] = netns
+        self._post_put("network", view.network(record, netns))
+
+    def override(self, machine: Machine, state: MachineState) -> None:
+        """Show the Machine in this state, now and until `settle`."""
+        self._overrides[machine.id] = state
+        self._post_put("machine", view.machine(machine, state=state))
+
+    def hold(self, machine_id: str, state: MachineState) -> None:
+        """Show it so from the next put on, without one now (a drain follows)."""
+        self._overrides[machine_id] = state
+
+    def settle(self, machine_id: str) -> None:
+        """End the override and show what the store says."""
+        self._overrides.pop(machine_id, None)
+        stored = self._store.get(Machine, machine_id)
+        if stored is not None:
+            self._put_machine(stored.record)
+
+    async def drain(self, machine_id: str, *, if_idle: bool) -> bool:
+        """No new work for it and no unused connection to it; False if it is not idle.
+
+        With the proxy away: False for `if_idle` (nobody knows), else True.
+        """
+        if self._connection is None or not self.connected.is_set():
+            return not if_idle
+        try:
+            ack = await self._connection.send("drain", machine=machine_id, if_idle=if_idle)
+        except RoostError as error:
+            log.warning("drain of %s: %s", machine_id, error)
+            return not if_idle
+        return bool(ack.get("drained"))
+
+    def wake_failed(self, machine_id: str, code: str, message: str) -> None:
+        """Tell those who wait for it."""
+        if self.connected.is_set():
+            self._post("wake_failed", machine=machine_id, code=code, message=message)
+
+    async def stop_proxy(self, grace_ms: int) -> None:
+        """Ask the proxy to finish and leave."""
+        if self._connection is not None:
+            await self._connection.send("stop", grace_ms=grace_ms)
+
+    async def stats(self) -> Message:
+        """The proxy's own figures; {} while it is away."""
+        if self._connection is None:
+            return {}
+        return dict((await self._connection.send("stats")).get("stats", {}))
+
+    # The connection
+
+    async def run(self) -> None:
+        """Connect, tell everything, follow changes and events; for ever."""
+        while True:
+            try:
+                connection = await ProxyConnection.connect(self._home.proxy_socket)
+            except UnavailableError:
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            try:
+                await self._serve(connection)
+            except RoostError as error:
+                log.warning("roost-proxy: %s; connecting again", error)
+            finally:
+                connection.close()
+                self._connection = None
+                self.connected.clear()
+
+    async def _serve(self, connection: ProxyConnection) -> None:
+        async with asyncio.TaskGroup() as group:
+            follower = group.create_task(self._follow(connection), name="proxy-follow")
+            async for event in connection.events():
+                await self._on_event(event)
+            follower.cancel()
+
+    async def _follow(self, connection: ProxyConnection) -> None:
+        try:
+            await connection.send(
+                "hello", protocol=PROTOCOL, region=self._region, settings=self._settings
+            )
+            while True:
+                revision = await self._snapshot(connection)
+                try:
+                    async for commit in self._store.watch(revision):
+                        for change in commit.changes:
+                            self._publish(change)
+                        await connection.flush()
+                except ConflictError:
+                    log.info("fell behind the store; sending the proxy a new snapshot")
+        except RoostError as error:
+            log.warning("roost-proxy: %s", error)
+            connection.close()
+
+    async def _snapshot(self, connection: ProxyConnection) -> int:
+        revision = self._store.revision()
+        connection.post("snapshot", stage="begin")
+        self._connection = connection
+        sent = 0
+        for kind, value in self._everything():
+            connection.post("put", kind=kind, value=value)
+            sent += 1
+            if sent % _FLUSH_EVERY == 0:
+                await connection.flush()
+        await connection.send("snapshot", stage="end")
+        self.connected.set()
+        log.info("told roost-proxy %d entities", sent)
+        return revision
+
+    def _everything(self) -> Any:
+        for network in self._store.scan(Network):
+            record = network.record
+            yield "network", view.network(record, self._routers.get(record.id))
+        for app in self._store.scan(App):
+            yield "app", self._app_view(app.record)
+        for machine in self._store.scan(Machine):
+            if machine.record.state is not MachineState.DESTROYED:
+                yield "machine", self._machine_view(machine.record)
+
+    def _publish(self, change: Change) -> None:
+        match change:
+            case Put(record=Machine() as machine):
+                self._put_machine(machine)
+            case Put(record=App() as app):
+                self._post_put("app", self._app_view(app))
+            case Put(record=Address(app=name)):
+                self._put_app(name)
+            case Put(record=Network() as network):
+                self._post_put("network", view.network(network, self._routers.get(network.id)))
+            case Delete(kind=kind, key=key) if kind is Machine:
+                self._post("del", kind="machine", id=key)
+            case Delete(kind=kind, key=key) if kind is App:
+                self._post("del", kind="app", id=key)
+            case _:
+                pass  # a released address comes with a Put of its app
+
+    def _put_machine(self, machine: Machine) -> None:
+        if machine.state is MachineState.DESTROYED:
+            self._post("del", kind="machine", id=machine.id)
+        else:
+            self._post_put("machine", self._machine_view(machine))
+
+    def _put_app(self, name: str) -> None:
+        stored = self._store.get(App, name)
+        if stored is not None:
+            self._post_put("app", self._app_view(stored.record))
+
+    def _app_view(self, app: App) -> view.Entity:
+        found = self._store.find(Address, "app", app.name)
+        return view.app(app, (item.record for item in found))
+
+    def _machine_view(self, machine: Machine) -> view.Entity:
+        return view.machine(machine, state=self._overrides.get(machine.id))
+
+    def _post_put(self, kind: str, value: view.Entity) -> None:
+        self._post("put", kind=kind, value=value)
+
+    def _post(self, op: str, **fields: Any) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.post(op, **fields)
+            except UnavailableError:
+                self._connection = None

@@ -1,0 +1,46 @@
+"""A pid that still means the process it was written for: pid and start time together."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PidFile:
+    """One file holding `pid starttime`."""
+
+    path: Path
+
+    def write(self, pid: int) -> None:
+        """Note a living process. Raises ProcessLookupError when it has already ended."""
+        started = _start_time(pid)
+        if started is None:
+            raise ProcessLookupError(pid)
+        self.path.write_text(f"{pid} {started}\n")
+
+    def alive(self) -> int | None:
+        """The pid, if that very process still lives (a zombie does not count)."""
+        try:
+            pid_text, started = self.path.read_text().split()
+        except (OSError, ValueError):
+            return None
+        return int(pid_text) if _start_time(int(pid_text)) == started else None
+
+    def end(self, signo: int) -> None:
+        """Signal it, if it lives, and remove the file."""
+        pid = self.alive()
+        if pid is not None:
+            os.kill(pid, signo)
+        self.path.unlink(missing_ok=True)
+
+
+def _start_time(pid: int) -> str | None:
+    """Field 22 of /proc/PID/stat (proc(5)): clock ticks after boot; None when gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,187 @@
+"""The daemon itself: wires the rooms and runs them in one TaskGroup tree."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping
+
+from roost import log as logs_setup
+from roost.agent.agent import Agent
+from roost.agent.parts import Parts
+from roost.api.app import create_app
+from roost.api.server import serve
+from roost.clock import SystemClock
+from roost.control.context import Context
+from roost.control.logs import AppLogs
+from roost.control.service import Control
+from roost.daemon import lock
+from roost.daemon.down import STOP_ALL
+from roost.daemon.drivers import Drivers, make_drivers
+from roost.daemon.identity import identify, resolvers
+from roost.daemon.options import Options
+from roost.daemon.up import FDS, Fds
+from roost.deploy.deployer import Deployer
+from roost.deploy.scaler import Scaler
+from roost.errors import RoostError
+from roost.home import Home
+from roost.proxyctl.process import ProxyProcess
+from roost.store.sqlite import SqliteStore
+
+log = logging.getLogger("roost.daemon")
+
+
+class _Ended(Exception):  # noqa: N818 - not an error: how the tree is left
+    """A signal asked the daemon to leave."""
+
+
+def run(home: Home, options: Options) -> int:
+    """Run until a signal. Returns the exit status; a failed start is told to who waits for it."""
+    logs_setup.configure(verbose=options.verbose)
+    fds: Fds = json.loads(os.environ.pop(FDS, "{}"))
+    for fd in fds.get("lock", []):
+        lock.note_pid(fd)
+    ready = _Ready(next(iter(fds.get("ready", [])), None))
+    listening = [socket.socket(fileno=fd) for fd in fds.get("listen", [])]
+    status = 0
+    try:
+        asyncio.run(_Daemon(home, options, listening, ready).main())
+    except* _Ended:
+        log.info("the daemon has ended")
+    except* RoostError as group:
+        sentence = str(_first(group))
+        log.error("%s", sentence)
+        ready.say(sentence)
+        status = 1
+    return status
+
+
+class _Ready:
+    """The pipe to the process that waits for us, if there is one."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+
+    def say(self, text: str) -> None:
+        """One line, once."""
+        if self._fd is not None:
+            os.write(self._fd, text.replace("\n", " ").encode() + b"\n")
+            os.close(self._fd)
+            self._fd = None
+
+
+class _Daemon:
+    """One run."""
+
+    def __init__(
+        self, home: Home, options: Options, listening: list[socket.socket], ready: _Ready
+    ) -> None:
+        self._home = home
+        self._options = options
+        self._listening = listening
+        self._ready = ready
+        self._clock = SystemClock()
+        self._drivers: Drivers = make_drivers(home, self._clock, host_paths=options.host_paths)
+        self._store = SqliteStore(home.database)
+        self._agent, self._control = self._wire()
+
+    def _wire(self) -> tuple[Agent, Control]:
+        identity = identify(self._home, self._options.region)
+        logs = AppLogs(self._home, self._clock)
+        drivers = self._drivers
+        parts = Parts(
+            store=self._store,
+            clock=self._clock,
+            random=os.urandom,
+            identity=identity,
+            home=self._home,
+            runtime=drivers.runtime,
+            network=drivers.network,
+            images=drivers.images,
+            logs=logs,
+            reveal=self._reveal,
+            prepared=self._options.prepared,
+        )
+        agent = Agent(parts, {"resolvers": resolvers()})
+        context = Context(
+            store=self._store,
+            clock=self._clock,
+            random=os.urandom,
+            host=identity,
+            agent=agent,
+            logs=logs,
+            home=self._home,
+        )
+        return agent, Control(context)
+
+    def _reveal(self, app: str) -> Mapping[str, str]:
+        """The agent is made before control, so it reaches control's secrets through us."""
+        return self._control.secrets.reveal(app)
+
+    async def main(self) -> None:
+        """Set the host up, adopt, serve; ends by raising _Ended inside the group."""
+        try:
+            await self._drivers.runtime.setup()
+            await self._drivers.network.setup()
+            await self._control.first_start()
+            async with asyncio.TaskGroup() as group:
+                self._watch_signals(group)
+                group.create_task(
+                    ProxyProcess(self._home, self._clock).supervise(), name="proxy-process"
+                )
+                adopted = asyncio.Event()
+                group.create_task(self._agent.run(adopted), name="agent")
+                await adopted.wait()
+                await self._serve(group)
+                self._say_ready()
+        finally:
+            await self._store.close()
+
+    async def _serve(self, group: asyncio.TaskGroup) -> None:
+        control = self._control
+        app = create_app(
+            control, Deployer(control), Scaler(control), self._agent.parts.identity, group=group
+        )
+        listening = asyncio.Event()
+        group.create_task(
+            serve(app, unix_socket=self._home.api_socket, tcp=self._listening, ready=listening),
+            name="api",
+        )
+        await listening.wait()
+
+    def _say_ready(self) -> None:
+        log.info(
+            "Roost is up: ROOST_HOME=%s region=%s, the admin token is in %s",
+            self._home.root,
+            self._options.region,
+            self._home.token,
+        )
+        self._ready.say("ready")
+
+    def _watch_signals(self, group: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+
+        def leave(*, stop_all: bool) -> None:
+            group.create_task(self._leave(stop_all=stop_all), name="leave")
+
+        for signo in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signo, lambda: leave(stop_all=False))
+        loop.add_signal_handler(STOP_ALL, lambda: leave(stop_all=True))
+
+    async def _leave(self, *, stop_all: bool) -> None:
+        if stop_all:
+            log.info("stopping all Machines")
+            await self._agent.halt_all()
+        else:
+            log.info("leaving; Machines go on (`roost down` stops them)")
+        raise _Ended
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first single exception of a group of groups."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,43 @@
+"""Pid files that cannot name a stranger."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from roost.daemon.pidfile import PidFile
+
+
+def test_living_process_is_found(tmp_path: Path) -> None:
+    """Our own pid is alive."""
+    file = PidFile(tmp_path / "pid")
+    file.write(os.getpid())
+    assert os.getpid() == file.alive()
+
+
+def test_reused_pid_is_not_believed(tmp_path: Path) -> None:
+    """The same pid with another start time is another process."""
+    file = PidFile(tmp_path / "pid")
+    file.path.write_text(f"{os.getpid()} 1\n")
+    assert file.alive() is None
+
+
+def test_end_kills_and_forgets(tmp_path: Path) -> None:
+    """`end` signals that very process and removes the file; twice is fine."""
+    process = subprocess.Popen(["sleep", "60"])
+    file = PidFile(tmp_path / "pid")
+    file.write(process.pid)
+    file.end(signal.SIGKILL)
+    assert -signal.SIGKILL == process.wait()
+    assert not file.path.exists()
+    file.end(signal.SIGKILL)
+
+
+def test_rubbish_is_nobody(tmp_path: Path) -> None:
+    """A missing or damaged file means that nobody lives."""
+    file = PidFile(tmp_path / "pid")
+    assert file.alive() is None
+    file.path.write_text("what")
+    assert file.alive() is None

@@ -1,0 +1,71 @@
+"""What roost-proxy is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from roost.model.machine_config import MachineConfig
+from roost.model.machine_state import Goal, MachineState
+from roost.model.records import Address, App, Network
+from roost.proxyctl import view
+from tests.support.machines import a_machine
+
+CONFIG = MachineConfig.model_validate(
+    {
+        "image": "x",
+        "metadata": {"fly_process_group": "web"},
+        "services": [
+            {
+                "internal_port": 8080,
+                "ports": [{"port": 80, "handlers": ["http"], "force_https": True}],
+                "concurrency": {"type": "requests", "hard_limit": 0},
+            }
+        ],
+    }
+)
+
+
+def test_network_and_app() -> None:
+    """A network shows its prefix and namespace, an app its addresses."""
+    network = Network(id=1, org="personal", name="default", created_at=1)
+    app = App(
+        id="x", name="web", org="personal", network="default", network_id=1, number=1, created_at=1
+    )
+    address = Address(
+        ip="fdaa:0:1:0:1::2",
+        app="web",
+        org="personal",
+        network="default",
+        network_id=1,
+        created_at=1,
+    )
+    assert "/run/n1" == view.network(network, Path("/run/n1"))["netns"]
+    assert "fdaa:0:1::/48" == view.network(network, None)["prefix"]
+    assert [{"network": "1", "ip": "fdaa:0:1:0:1::2"}] == view.app(app, [address])["addresses"]
+
+
+def test_machine_entity() -> None:
+    """A Machine shows its addresses, whether it may be woken, and limits with their defaults."""
+    shown = view.machine(a_machine(config=CONFIG, state=MachineState.STOPPED, goal=Goal.STOPPED))
+    assert "fdaa:0:1:0:2:0:5:2" == shown["ip6"]
+    assert "172.16.0.6" == shown["ip4"]
+    assert shown["startable"]
+    assert "web" == shown["group"]
+    service = shown["services"][0]
+    assert service["autostart"]
+    assert {"type": "requests", "soft_limit": 20, "hard_limit": None} == service["concurrency"]
+    assert [{"port": 80, "handlers": ["http"], "force_https": True}] == service["ports"]
+
+
+def test_override_shows_what_is_not_yet_written() -> None:
+    """Between an act and its commit the Machine is shown as it really is."""
+    machine = a_machine(config=CONFIG, state=MachineState.STARTED)
+    shown = view.machine(machine, state=MachineState.SUSPENDING)
+    assert "suspending" == shown["state"]
+    assert shown["startable"]
+
+
+def test_a_machine_on_its_way_out_cannot_be_woken() -> None:
+    """Nothing wakes what is being destroyed."""
+    machine = a_machine(config=CONFIG, state=MachineState.STOPPED, goal=Goal.DESTROYED)
+    assert not view.machine(machine)["startable"]
