@@ -285,7 +285,7 @@ def suspended_and_woken(caller: Caller, swap: str) -> None:
         before = resident_mib("demo-cache", machine)
     with step("the idle rule suspends it") as note:
         wait_for("demo-cache", "suspended")
-        after = settled_memory("demo-cache", machine, before) if swap else before
+        after = settled_memory("demo-cache", machine)
         where = f"pushed out to {swap}" if swap else "no swap here, so it stays resident"
         note(f"memory {before:.1f} MiB before, {after:.1f} MiB after ({where})")
     with step("a connection wakes it from suspended") as note:
@@ -294,12 +294,16 @@ def suspended_and_woken(caller: Caller, swap: str) -> None:
         note(f"woken {cold:7.1f} ms, the same connection when awake {warm:7.1f} ms")
 
 
-def settled_memory(app: str, machine: str, before: float) -> float:
-    """Resident memory once the kernel has pushed some out (at most two seconds)."""
-    deadline = time.monotonic() + 2
-    while (now := resident_mib(app, machine)) >= before and time.monotonic() < deadline:
+def settled_memory(app: str, machine: str) -> float:
+    """Resident memory once the kernel has stopped pushing out (at most three seconds)."""
+    deadline = time.monotonic() + 3
+    last, same = resident_mib(app, machine), 0
+    while same < 10 and time.monotonic() < deadline:
         time.sleep(0.05)
-    return now
+        now = resident_mib(app, machine)
+        same = same + 1 if now >= last else 0
+        last = min(now, last)
+    return last
 
 
 def out_of_reach(stranger: Caller) -> None:

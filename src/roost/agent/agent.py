@@ -54,6 +54,8 @@ class Agent:
         self._workers: dict[str, Worker] = {}
         self._group: asyncio.TaskGroup | None = None
         self.closing = False
+        self.reports = 0
+        """Load reports taken in since the start."""
 
     # HostAgent, as control and the API see it
 
@@ -97,9 +99,9 @@ class Agent:
 
     # What workers ask
 
-    def unprepare(self, machine_id: str) -> None:
-        """Its prepared container must go."""
-        self._worker(machine_id).unprepare()
+    def unprepare(self, machine_id: str, *, again: bool) -> None:
+        """Its prepared container must go; `again`: a new one is made then."""
+        self._worker(machine_id).unprepare(again=again)
 
     def page_out(self, machine_id: str) -> None:
         """Push a frozen Machine's memory to swap, beside everything else."""
@@ -214,7 +216,7 @@ class Agent:
     def _secrets_changed(self, app: str) -> None:
         for machine_id in self.boxes.ids():
             if machine_id in self.prepared and self.boxes.label(machine_id, "app") == app:
-                self.unprepare(machine_id)
+                self.unprepare(machine_id, again=True)
 
     async def _sweep(self) -> None:
         """The periodic full look: nothing may rest on an event having arrived."""
@@ -248,7 +250,13 @@ class Agent:
             case _:
                 pass
 
+    @property
+    def busy(self) -> frozenset[str]:
+        """Machines that have a worker now."""
+        return frozenset(self._workers)
+
     def _on_load(self, event: Message) -> None:
+        self.reports += 1
         asleep = self._sleeper.report(
             self._running.values(),
             event.get("machines", {}),

@@ -41,6 +41,7 @@ class Worker:
         self._wake = False
         self._sleep: Action | None = None
         self._unprepare = False
+        self._prepare_next = False
 
     # Requests: never block
 
@@ -58,9 +59,10 @@ class Worker:
         self._sleep = action
         self._event.set()
 
-    def unprepare(self) -> None:
-        """Its prepared container is stale or its place is needed."""
+    def unprepare(self, *, again: bool) -> None:
+        """Its prepared container is stale (make it `again`) or its place is needed."""
         self._unprepare = True
+        self._prepare_next = again
         self._event.set()
 
     # The loop
@@ -97,6 +99,8 @@ class Worker:
             return await self._rest(machine)
         if steps[0] not in _BOOT or not await self._hold_off():
             await self._execute(steps[0], machine)
+            # Only who has just gone to sleep is prepared, or two would take each other's place.
+            self._prepare_next = self._prepare_next or steps[0] is Step.MARK_HALTED
         return False
 
     async def _request(self, machine: Machine) -> bool:
@@ -236,10 +240,11 @@ class Worker:
         box = self._agent.boxes.box(self._id)
         if machine.state is MachineState.SUSPENDED and box is Box.FROZEN:
             self._agent.page_out(self._id)
-        elif self._worth_preparing(machine, box):
+        elif self._prepare_next and self._worth_preparing(machine, box):
+            self._prepare_next = False
             evicted = self._agent.prepared.admit(self._id)
             if evicted is not None:
-                self._agent.unprepare(evicted)
+                self._agent.unprepare(evicted, again=False)
             await self._prepare(machine)
         return True
 
@@ -247,7 +252,6 @@ class Worker:
         return (
             machine.state is MachineState.STOPPED
             and box is Box.NONE
-            and bool(machine.events)
             and machine.started_at is not None
             and any(service.autostart is not False for service in machine.config.services)
             and not self._event.is_set()

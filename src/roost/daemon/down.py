@@ -58,7 +58,7 @@ def teardown(home: Home) -> int:
 
 
 async def _teardown_drivers(home: Home) -> None:
-    drivers = make_drivers(home, SystemClock(), host_paths=())
+    drivers = make_drivers(home, host_paths=())
     try:
         await drivers.runtime.setup()
         await drivers.runtime.teardown()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from roost.agent.parts import DEFAULT_PREPARED
 from roost.errors import InvalidError
+from roost.spec import durations
 
 DEFAULT_REGION = "local"
 _REGION = re.compile(r"[a-z][a-z0-9]{1,15}")
@@ -23,6 +24,7 @@ class Options:
     listen: tuple[tuple[str, int], ...]
     prepared: int
     host_paths: tuple[str, ...]
+    wake_timeout_ms: int
     verbose: bool
 
 
@@ -57,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show one more host folder, read-only, in Machines on roost/host (repeatable; "
         "ROOST_HOST_PATHS)",
     )
+    parser.add_argument(
+        "--wake-timeout",
+        default=env.get("ROOST_WAKE_TIMEOUT", "60s"),
+        help="how long a connection waits for a Machine to wake, or in the queue at the hard "
+        "limit (default: %(default)s)",
+    )
     parser.add_argument("--verbose", action="store_true", help="log each step")
 
 
@@ -74,8 +82,16 @@ def parse(arguments: argparse.Namespace) -> Options:
         listen=tuple(_address(text) for text in arguments.listen),
         prepared=arguments.prepared,
         host_paths=tuple(arguments.host_path),
+        wake_timeout_ms=_wake_timeout(arguments.wake_timeout),
         verbose=arguments.verbose,
     )
+
+
+def _wake_timeout(text: str) -> int:
+    milliseconds = round(durations.seconds(text) * 1000)
+    if not 100 <= milliseconds <= 600_000:
+        raise InvalidError(f"--wake-timeout {text!r} is not between 100ms and 10m")
+    return milliseconds
 
 
 def _address(text: str) -> tuple[str, int]:

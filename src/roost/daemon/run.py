@@ -85,13 +85,13 @@ class _Daemon:
         self._listening = listening
         self._ready = ready
         self._clock = SystemClock()
-        self._drivers: Drivers = make_drivers(home, self._clock, host_paths=options.host_paths)
+        self._drivers: Drivers = make_drivers(home, host_paths=options.host_paths)
         self._store = SqliteStore(home.database)
         self._agent, self._control = self._wire()
 
     def _wire(self) -> tuple[Agent, Control]:
         identity = identify(self._home, self._options.region)
-        logs = AppLogs(self._home, self._clock)
+        logs = AppLogs(self._home, self._clock, region=self._options.region)
         drivers = self._drivers
         parts = Parts(
             store=self._store,
@@ -106,7 +106,13 @@ class _Daemon:
             reveal=self._reveal,
             prepared=self._options.prepared,
         )
-        agent = Agent(parts, {"resolvers": resolvers()})
+        patience = self._options.wake_timeout_ms
+        settings = {
+            "resolvers": resolvers(),
+            "wake_timeout_ms": patience,
+            "queue_timeout_ms": patience,
+        }
+        agent = Agent(parts, settings)
         context = Context(
             store=self._store,
             clock=self._clock,

@@ -2,8 +2,8 @@
 
 Pure. `plan_rollout(groups wanted, Machines there are, settings)` returns stages. A stage is done
 before the next begins; its lanes run side by side; a lane does its batches one after the other; the
-steps of a batch run side by side. The
-first Machine of every group is changed alone: it shows whether the release works. Source: docs/launch/deploy and Fly's own client.
+steps of a batch run side by side. The first Machine of every group is changed alone: it shows
+whether the release works. Source: docs/launch/deploy and Fly's own client.
 Counterpart: `roost.deploy.rollout_run` carries it out.
 """
 
@@ -72,6 +72,8 @@ class Settings:
     max_unavailable: float = DEFAULT_MAX_UNAVAILABLE
     max_concurrent: int = DEFAULT_MAX_CONCURRENT
     ha: bool = True
+    update_only: bool = False
+    """Make no new Machines and destroy none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ def plan_rollout(
     wanted = {group.name for group in groups}
     gone = [Destroy(one.id, one.group) for one in living if one.group not in wanted]
     new = [group for group in groups if not any(one.group == group.name for one in living)]
+    if settings.update_only:
+        gone, new = [], []
     kept = [one for one in living if one.group in wanted]
     stages = [Stage((_batches(gone, settings.max_concurrent),))] if gone else []
     if settings.strategy is Strategy.IMMEDIATE:

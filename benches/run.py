@@ -1,0 +1,181 @@
+"""`make bench`: the issue's figures, measured on this host and printed as one table.
+
+Each wake is measured beside the same request when awake, each added latency beside the direct
+path, in the same run. WAKES (default 200), SLEEPERS (default 10000) can be set in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import rig as rigs
+from rig import Client, Rig, median, p99
+
+WAKES = int(os.environ.get("WAKES", "200"))
+SLEEPERS = int(os.environ.get("SLEEPERS", "10000"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `limit` is the figure to reach."""
+
+    what: str
+    value: float
+    p99: float | None
+    limit: float | None
+    unit: str = "ms"
+
+    def text(self) -> str:
+        """As printed."""
+        tail = f"{self.p99:10.2f}" if self.p99 is not None else " " * 10
+        if self.limit is None:
+            return f"{self.what:<58}{self.value:10.2f}{tail} {self.unit:<6}"
+        verdict = "ok" if self.value <= self.limit else "MISSED"
+        return f"{self.what:<58}{self.value:10.2f}{tail} {self.unit:<6} <= {self.limit:g} {verdict}"
+
+
+class Bench:
+    """One static-file server, one Machine to call from."""
+
+    def __init__(self, rig: Rig, folder: Path) -> None:
+        self.rig = rig
+        self.folder = folder
+        rig.app("caller", flycast=False)
+        command = {"cmd": ["/bin/sleep", "infinity"]}
+        self.caller = rig.machine("caller", {"image": "roost/host", "init": command})
+        rig.wait("caller", self.caller, "started")
+        self.address = rig.app("static")
+        self.machine = rig.machine("static", rigs.server_config(folder, autostop="off"))
+        rig.wait("static", self.machine, "started")
+        self.direct = str(rig.api("GET", f"/v1/apps/static/machines/{self.machine}")["private_ip"])
+        self.client = Client(rig, self.caller)
+
+    def suspended(self) -> list[Row]:
+        """Wake from suspended, memory resident."""
+        cold, warm = [], []
+        for _ in range(WAKES):
+            self.rig.act("static", self.machine, "suspend")
+            self.rig.wait("static", self.machine, "suspended")
+            cold += self.client.ask("fresh", host=self.address, port=80, count=1)
+            warm += self.client.ask("fresh", host=self.address, port=80, count=1)
+        over = [a - median(warm) for a in cold]
+        return [
+            Row("request when awake (new connection)", median(warm), p99(warm), None),
+            Row("woken from suspended, over awake", median(over), p99(over), 3.0),
+            Row("  the same, p99", p99(over), None, 15.0),
+        ]
+
+    def stopped(self, label: str) -> list[Row]:
+        """Wake from stopped, over the program's own start."""
+        command = ["nginx", "-c", f"{self.folder}/nginx.conf", "-p", "/tmp"]
+        own = self.client.ask("own_start", command=command, port=8080, count=max(20, WAKES // 4))
+        cold, warm = [], []
+        for _ in range(WAKES):
+            self.rig.act("static", self.machine, "stop")
+            self.rig.wait("static", self.machine, "stopped")
+            time.sleep(0.06)  # as long as preparing the next container takes
+            cold += self.client.ask("fresh", host=self.address, port=80, count=1)
+            warm += self.client.ask("fresh", host=self.address, port=80, count=1)
+        over = [a - median(own) - median(warm) for a in cold]
+        return [
+            Row("the server's own start, exec to listening", median(own), p99(own), None),
+            Row(f"woken from stopped ({label}), over own start", median(over), p99(over), 25.0),
+        ]
+
+    def warm(self) -> list[Row]:
+        """Added latency of a kept connection, HTTP and TCP, against the direct path."""
+        rows = []
+        for label, port in (("HTTP", 80), ("TCP", 81)):
+            both = self.client.ask(
+                "paired", one=[self.address, port], other=[self.direct, 8080], count=500, rounds=10
+            )
+            via, direct = both[:5000], both[5000:]
+            rows.append(Row(f"{label} direct", median(direct), p99(direct), None))
+            rows.append(Row(f"{label} through the proxy", median(via), p99(via), None))
+            rows.append(
+                Row(f"{label} added by the proxy", median(via) - median(direct), None, 0.15)
+            )
+        return rows
+
+    def random_wakes(self, apps: list[tuple[str, str, str]], count: int) -> list[float]:
+        """Wake sleepers that nobody prepared; each is stopped again."""
+        times = []
+        for app, machine, address in random.sample(apps, min(count, len(apps))):
+            times += self.client.ask("fresh", host=address, port=80, count=1)
+            self.rig.act(app, machine, "stop")
+            self.rig.wait(app, machine, "stopped")
+        return times
+
+    def sleeper(self, number: int) -> tuple[str, str, str]:
+        """One sleeping app with an address; it never ran, so nothing of it is prepared."""
+        app = f"sleeper-{number}"
+        address = self.rig.app(app)
+        config = rigs.server_config(self.folder)
+        return app, self.rig.machine(app, config, skip_launch=True), address
+
+    def sleepers(self) -> list[Row]:
+        """Ten thousand sleeping apps."""
+        rig = self.rig
+        few = [self.sleeper(number) for number in range(40)]
+        before_wake = self.random_wakes(few, 40)
+        memory = rig.rss_mib("daemon") + rig.rss_mib("proxy")
+        files = rig.files("daemon") + rig.files("proxy")
+        processes = len([p for p in Path("/proc").iterdir() if p.name.isdigit()])
+        began = time.perf_counter()
+        many = [self.sleeper(number) for number in range(40, SLEEPERS + 40)]
+        rate = SLEEPERS / (time.perf_counter() - began)
+        grown = rig.rss_mib("daemon") + rig.rss_mib("proxy") - memory
+        more_files = rig.files("daemon") + rig.files("proxy") - files
+        more_processes = len([p for p in Path("/proc").iterdir() if p.name.isdigit()]) - processes
+        after_wake = self.random_wakes(many, 40)
+        change = (median(after_wake) / median(before_wake) - 1) * 100
+        return [
+            Row(f"{SLEEPERS} apps (app, address, Machine) made", rate, None, None, "per s"),
+            Row("  memory of daemon and proxy over the empty state", grown, None, 150, "MiB"),
+            Row("  more open descriptors", more_files, None, 8, ""),
+            Row("  more processes", more_processes, None, 8, ""),
+            Row("wake of an unprepared one among 40", median(before_wake), p99(before_wake), None),
+            Row(
+                f"wake of a random one among {SLEEPERS}", median(after_wake), p99(after_wake), None
+            ),
+            Row("  change", change, None, 20, "%"),
+        ]
+
+
+def main() -> int:
+    """Run all parts and print the table."""
+    parts = sys.argv[1:] or ["suspended", "stopped", "warm", "sleepers"]
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="roost-bench-app-") as parent:
+        Path(parent).chmod(0o755)
+        folder = rigs.server_folder(Path(parent))
+        with rigs.roost() as rig:
+            bench = Bench(rig, folder)
+            if "warm" in parts:
+                rows += bench.warm()
+            if "suspended" in parts:
+                rows += bench.suspended()
+            if "stopped" in parts:
+                rows += bench.stopped("prepared")
+            bench.client.close()
+        with rigs.roost("--prepared", "0") as rig:
+            bench = Bench(rig, folder)
+            if "stopped" in parts:
+                rows += bench.stopped("not prepared")
+            if "sleepers" in parts:
+                rows += bench.sleepers()
+            bench.client.close()
+    print(f"{'':<58}{'median':>10}{'p99':>10}")
+    for row in rows:
+        print(row.text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
