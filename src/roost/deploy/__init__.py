@@ -1,1 +1,1 @@
-"""Releases and strategies (room 4)."""
+"""Releases and strategies (room 5)."""

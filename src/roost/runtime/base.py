@@ -171,7 +171,7 @@ class Runtime(Protocol):
         ...
 
     async def freeze(self, container: str) -> None:
-        """Stop all of its processes from running, at once. Raises PreconditionError if not running."""
+        """Stop all its processes from running, at once. Raises PreconditionError if not running."""
         ...
 
     async def thaw(self, container: str) -> None:
@@ -213,7 +213,12 @@ class Runtime(Protocol):
         ...
 
     async def session(
-        self, container: str, args: tuple[str, ...], *, tty: bool, env: Mapping[str, str] | None = None
+        self,
+        container: str,
+        args: tuple[str, ...],
+        *,
+        tty: bool,
+        env: Mapping[str, str] | None = None,
     ) -> ExecSession:
         """Run a command inside with its standard streams (or a terminal) attached."""
         ...

@@ -69,7 +69,9 @@ class Store(Protocol):
         """Records whose index has this value, ordered by key, keys greater than `after`."""
         ...
 
-    def scan(self, kind: type[R], *, after: str = "", limit: int | None = None) -> Iterator[Stored[R]]:
+    def scan(
+        self, kind: type[R], *, after: str = "", limit: int | None = None
+    ) -> Iterator[Stored[R]]:
         """All records of a kind ordered by key, read in pages: memory stays bounded."""
         ...
 

@@ -1,0 +1,510 @@
+//! The routing state of one app: who serves, who waits, who is being woken.
+//!
+//! Every transition is a method that changes the state and returns what the shell has to do. A unit
+//! of load is reserved before the shell connects, so a hard limit holds exactly however many threads
+//! call. Who has to wait stands in one first-come-first-served line; whoever it is that frees a place
+//! gives it to the first in line that can use it.
+
+use std::sync::Arc;
+
+use roost_wire::{Machine, Name};
+
+use crate::Micros;
+use crate::balance::{self, Standing};
+use crate::decision::{
+    Effect, Grant, Moment, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
+};
+use crate::entry::{Entry, Readiness, Turn};
+use crate::limits::{HELD_BYTES_APP, MAX_FALSE_STARTS};
+use crate::queue::{Queue, Waiter};
+
+/// Load of one service: Machine, internal port, now and peak since the last report.
+pub type LoadLine = (Name, u16, u32, u32);
+
+/// The routing state of one app.
+#[derive(Debug, Default)]
+pub struct AppState {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) queue: Queue,
+    next_epoch: u64,
+    active: bool,
+}
+
+// === calls ===
+
+impl AppState {
+    /// Reserves a unit of load for a call, or puts it in line.
+    pub fn acquire(&mut self, request: Request<'_>, at: Moment<'_>) -> (Verdict, Vec<Effect>) {
+        self.expire_wakes(at);
+        let mut effects = Vec::new();
+        // Who comes later must not pass those who wait for the same port.
+        let behind = self.queue.waits_for(request.port);
+        let found = self.place(request.port, request.exclude, at, behind, &mut effects);
+        let verdict = match found {
+            Ok(Some(grant)) => Verdict::Use(grant),
+            Ok(None) => {
+                let verdict = self.enqueue(request, at);
+                if behind {
+                    effects.extend(self.settle(at));
+                }
+                verdict
+            }
+            Err(refusal) => Verdict::Refuse(refusal),
+        };
+        (verdict, effects)
+    }
+
+    /// Gives a unit back. Says whether the Machine goes on taking calls, so that a connection to it
+    /// may be kept.
+    pub fn release(&mut self, key: SlotKey, at: Moment<'_>) -> (bool, Vec<Effect>) {
+        let Some(entry) = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.epoch == key.epoch)
+        else {
+            return (false, Vec::new());
+        };
+        let takes_calls = entry.machine.state.is_up() && !entry.draining;
+        if let Some(service) = entry.service_mut(key.internal_port) {
+            service.load = service.load.saturating_sub(1);
+        }
+        (takes_calls, self.settle(at))
+    }
+
+    /// The holder of a unit was refused by the Machine: it gets no calls until its port accepts.
+    /// Release the unit as well.
+    pub fn refused(&mut self, key: SlotKey) {
+        let entry = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.epoch == key.epoch);
+        if let Some(service) = entry.and_then(|entry| entry.service_mut(key.internal_port))
+            && service.readiness == Readiness::Ready
+        {
+            service.readiness = Readiness::Unknown;
+        }
+    }
+
+    /// Who waited does not any more. `false` when it had left the line already.
+    pub fn cancel(&mut self, waiter: WaiterId) -> bool {
+        self.queue.remove(waiter).is_some()
+    }
+
+    /// A waiter's deadline passed. `None` when it had left the line already.
+    pub fn timed_out(
+        &mut self,
+        waiter: WaiterId,
+        at: Moment<'_>,
+    ) -> Option<(Refusal, Vec<Effect>)> {
+        let waiter = self.queue.remove(waiter)?;
+        let refusal = self.why_late(&waiter, at.now);
+        self.expire_wakes(at);
+        Some((refusal, self.settle(at)))
+    }
+
+    /// The verdict and a place in line; effects of the same `acquire` may already speak of it.
+    fn enqueue(&mut self, request: Request<'_>, at: Moment<'_>) -> Verdict {
+        if self.queue.len() >= at.limits.max_waiters
+            || self.queue.held_bytes() + request.held_bytes > HELD_BYTES_APP
+        {
+            return Verdict::Refuse(Refusal::QueueFull);
+        }
+        let choice = self.choose(request.port, request.exclude, at);
+        let patience = if choice.full {
+            at.limits.queue_timeout
+        } else {
+            at.limits.wake_timeout
+        };
+        let deadline = at.now.saturating_add(patience);
+        Verdict::Wait {
+            waiter: self.queue.push(request, at.now),
+            deadline,
+        }
+    }
+
+    fn why_late(&self, waiter: &Waiter, now: Micros) -> Refusal {
+        let waited_ms = now.saturating_sub(waiter.since) / 1_000;
+        let mut waking = None;
+        for entry in &self.entries {
+            match balance::standing(entry, waiter.port, &waiter.exclude) {
+                Standing::Coming { .. } => {
+                    let serving = entry.serving(waiter.port);
+                    return Refusal::NotListening {
+                        machine: entry.machine.id.clone(),
+                        internal_port: serving.map_or(0, |(_, service)| service.internal_port),
+                        waited_ms,
+                    };
+                }
+                Standing::Waking => waking = Some(entry.machine.id.clone()),
+                _ => {}
+            }
+        }
+        match waking {
+            Some(machine) => Refusal::WakeTimeout { machine, waited_ms },
+            None => Refusal::QueueTimeout(waited_ms),
+        }
+    }
+}
+
+// === Machines ===
+
+impl AppState {
+    /// A Machine was created or changed.
+    pub fn put(&mut self, machine: Arc<Machine>, at: Moment<'_>) -> Vec<Effect> {
+        let known = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.machine.id == machine.id);
+        let Some(entry) = known else {
+            self.next_epoch += 1;
+            self.entries
+                .push(Entry::new(machine, self.next_epoch, at.now));
+            return self.settle(at);
+        };
+        let asked = entry.waking.is_some();
+        let was = entry.machine.state;
+        let turn = entry.put(machine.clone(), at.now);
+        let mut effects = Vec::new();
+        if turn == Turn::FalseStart {
+            self.false_start(&machine);
+        }
+        // The agent may have put an earlier wake aside while the Machine was on its way down.
+        if asked && was != machine.state && !machine.state.is_up() {
+            effects.push(Effect::Wake(machine));
+        }
+        effects.extend(self.settle(at));
+        effects
+    }
+
+    /// A Machine is gone.
+    pub fn remove(&mut self, machine: &str, at: Moment<'_>) -> Vec<Effect> {
+        self.entries.retain(|entry| *entry.machine.id != *machine);
+        self.settle(at)
+    }
+
+    /// Takes no new work for a Machine until its next `put`. With `if_idle` only when nothing uses or
+    /// awaits it. Gives whether it took hold, and the load.
+    pub fn drain(
+        &mut self,
+        machine: &str,
+        if_idle: bool,
+        at: Moment<'_>,
+    ) -> Option<(bool, u32, Vec<Effect>)> {
+        let index = self
+            .entries
+            .iter()
+            .position(|entry| *entry.machine.id == *machine)?;
+        let entry = self.entries.get_mut(index)?;
+        let load = entry.load();
+        let awaited = self.queue.ports().any(|port| entry.serving(port).is_some());
+        if if_idle && (load > 0 || awaited) {
+            return Some((false, load, Vec::new()));
+        }
+        entry.draining = true;
+        Some((true, load, self.settle(at)))
+    }
+
+    /// A port accepted. Gives the time since the Machine came up when that was news.
+    pub fn ready(
+        &mut self,
+        epoch: u64,
+        internal_port: u16,
+        at: Moment<'_>,
+    ) -> (Option<Micros>, Vec<Effect>) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.epoch == epoch) else {
+            return (None, Vec::new());
+        };
+        let (up, up_since) = (entry.machine.state.is_up(), entry.up_since);
+        match entry.service_mut(internal_port) {
+            Some(service) if up && service.readiness != Readiness::Ready => {
+                service.readiness = Readiness::Ready;
+                entry.false_starts = 0;
+                (Some(at.now.saturating_sub(up_since)), self.settle(at))
+            }
+            _ => (None, Vec::new()),
+        }
+    }
+
+    /// Asked by who tries a port, now and then. After [`ProbeWish::Stop`] it must not go on.
+    pub fn probe_wish(&mut self, epoch: u64, internal_port: u16) -> ProbeWish {
+        let ports: Vec<u16> = self.queue.ports().collect();
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.epoch == epoch) else {
+            return ProbeWish::Stop;
+        };
+        let up = entry.machine.state.is_up();
+        let awaited = ports.into_iter().any(|port| {
+            entry
+                .serving(port)
+                .is_some_and(|(_, service)| service.internal_port == internal_port)
+        });
+        match entry.service_mut(internal_port) {
+            Some(service) if up && service.readiness != Readiness::Ready => {
+                service.readiness = Readiness::Probing;
+                if awaited {
+                    ProbeWish::Eager
+                } else {
+                    ProbeWish::Lazy
+                }
+            }
+            _ => ProbeWish::Stop,
+        }
+    }
+
+    /// Who tried a port gave up.
+    pub fn probe_ended(&mut self, epoch: u64, internal_port: u16) {
+        let entry = self.entries.iter_mut().find(|entry| entry.epoch == epoch);
+        if let Some(service) = entry.and_then(|entry| entry.service_mut(internal_port))
+            && service.readiness == Readiness::Probing
+        {
+            service.readiness = Readiness::Unknown;
+        }
+    }
+
+    /// The agent could not start a Machine: those who wait for it try another one or get the error.
+    pub fn wake_failed(
+        &mut self,
+        machine: &str,
+        code: &Name,
+        message: &Name,
+        at: Moment<'_>,
+    ) -> Vec<Effect> {
+        let Some(entry) = self
+            .entries
+            .iter_mut()
+            .find(|entry| *entry.machine.id == *machine)
+        else {
+            return Vec::new();
+        };
+        entry.waking = None;
+        if !entry.machine.state.is_up() {
+            let refusal = Refusal::WakeFailed {
+                code: code.clone(),
+                message: message.clone(),
+            };
+            let entry = entry.clone();
+            self.give_up_on(&entry, &refusal);
+        }
+        self.settle(at)
+    }
+
+    fn false_start(&mut self, machine: &Arc<Machine>) {
+        let Some(entry) = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.machine.id == machine.id)
+        else {
+            return;
+        };
+        let awaited = self.queue.ports().any(|port| entry.serving(port).is_some());
+        entry.false_starts = if awaited { entry.false_starts + 1 } else { 0 };
+        if entry.false_starts >= MAX_FALSE_STARTS {
+            entry.false_starts = 0;
+            entry.waking = None;
+            let entry = entry.clone();
+            self.give_up_on(&entry, &Refusal::FalseStarts(machine.id.clone()));
+        }
+    }
+
+    fn give_up_on(&mut self, entry: &Entry, refusal: &Refusal) {
+        for waiter in self
+            .queue
+            .iter_mut()
+            .filter(|waiter| entry.serving(waiter.port).is_some())
+        {
+            waiter.exclude.push(entry.machine.id.clone());
+            waiter.failure = Some(refusal.clone());
+        }
+    }
+}
+
+// === placing ===
+
+impl AppState {
+    fn choose(&self, port: u16, exclude: &[Name], at: Moment<'_>) -> balance::Choice {
+        balance::choose(&self.entries, port, exclude, &at.limits.region, at.random)
+    }
+
+    /// A unit for a call, `None` when waiting makes sense. Wakes and probes on the way.
+    fn place(
+        &mut self,
+        port: u16,
+        exclude: &[Name],
+        at: Moment<'_>,
+        behind: bool,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Option<Grant>, Refusal> {
+        let choice = self.choose(port, exclude, at);
+        if choice.unprobed {
+            self.probe_all(port, effects);
+        }
+        let woken = choice.wake.and_then(|index| self.entries.get_mut(index));
+        let wakes = woken.map(|entry| {
+            entry.waking = Some(at.now);
+            self.active = true;
+            effects.push(Effect::Wake(entry.machine.clone()));
+        });
+        match choice.best.and_then(|index| self.entries.get_mut(index)) {
+            Some(entry) if !behind => Ok(reserve(entry, port, &mut self.active)),
+            Some(_) => Ok(None),
+            None if choice.hope || wakes.is_some() => Ok(None),
+            None => Err(self.why_none(port, exclude, choice.served)),
+        }
+    }
+
+    fn probe_all(&mut self, port: u16, effects: &mut Vec<Effect>) {
+        for entry in &mut self.entries {
+            if balance::standing(entry, port, &[]) != (Standing::Coming { probing: false }) {
+                continue;
+            }
+            let Some((_, service)) = entry.serving(port) else {
+                continue;
+            };
+            let internal_port = service.internal_port;
+            effects.push(Effect::Probe(Probe {
+                machine: entry.machine.clone(),
+                epoch: entry.epoch,
+                internal_port,
+                up_since: entry.up_since,
+            }));
+            if let Some(service) = entry.service_mut(internal_port) {
+                service.readiness = Readiness::Probing;
+            }
+        }
+    }
+
+    fn why_none(&self, port: u16, exclude: &[Name], served: bool) -> Refusal {
+        if !served {
+            let excluded = self
+                .entries
+                .iter()
+                .any(|entry| entry.serving(port).is_some());
+            return if excluded && !exclude.is_empty() {
+                Refusal::Exhausted
+            } else {
+                Refusal::NotServed(port)
+            };
+        }
+        let states = self
+            .entries
+            .iter()
+            .filter(|entry| entry.serving(port).is_some())
+            .map(|entry| {
+                let state = entry.machine.state.as_str();
+                let cordoned = if entry.machine.cordoned {
+                    ", cordoned"
+                } else {
+                    ""
+                };
+                format!("{} is {state}{cordoned}", entry.machine.id)
+            });
+        let states: Vec<String> = states.take(3).collect();
+        Refusal::NotStartable(states.join("; "))
+    }
+
+    /// Goes along the line: who can be served is, who cannot hope any more is told.
+    fn settle(&mut self, at: Moment<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.queue.is_empty() {
+            return effects;
+        }
+        let mut blocked: Vec<u16> = Vec::new();
+        let mut line = self.queue.take();
+        line.retain(|waiter| {
+            if blocked.contains(&waiter.port) && waiter.exclude.is_empty() {
+                return true;
+            }
+            match self.place(waiter.port, &waiter.exclude, at, false, &mut effects) {
+                Ok(Some(grant)) => effects.push(Effect::Grant(waiter.id, grant)),
+                Ok(None) => {
+                    if waiter.exclude.is_empty() {
+                        blocked.push(waiter.port);
+                    }
+                    return true;
+                }
+                Err(refusal) => {
+                    let failure = waiter.failure.clone().unwrap_or(refusal);
+                    effects.push(Effect::Fail(waiter.id, failure));
+                }
+            }
+            false
+        });
+        self.queue.restore(line);
+        effects
+    }
+
+    /// A wake that did not come true in time is forgotten, so that another one may be tried.
+    fn expire_wakes(&mut self, at: Moment<'_>) {
+        for entry in &mut self.entries {
+            let late = |since: Micros| at.now.saturating_sub(since) >= at.limits.wake_timeout;
+            if entry.waking.is_some_and(late) {
+                entry.waking = None;
+            }
+        }
+    }
+}
+
+fn reserve(entry: &mut Entry, port: u16, active: &mut bool) -> Option<Grant> {
+    let internal_port = entry.serving(port)?.1.internal_port;
+    let service = entry.service_mut(internal_port)?;
+    service.load += 1;
+    service.peak = service.peak.max(service.load);
+    *active = true;
+    let key = SlotKey {
+        epoch: entry.epoch,
+        internal_port,
+    };
+    Some(Grant {
+        key,
+        machine: entry.machine.clone(),
+        internal_port,
+    })
+}
+
+// === reports ===
+
+impl AppState {
+    /// Whether there is something to report; reporting ends it when nothing is used or awaited.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// Load since the last report, one line per service that was used.
+    pub fn report_load(&mut self) -> Vec<LoadLine> {
+        let mut lines = Vec::new();
+        for entry in &mut self.entries {
+            for service in &mut entry.services {
+                if service.peak > 0 {
+                    let id = entry.machine.id.clone();
+                    lines.push((id, service.internal_port, service.load, service.peak));
+                }
+                service.peak = service.load;
+            }
+        }
+        let waking = self.entries.iter().any(|entry| entry.waking.is_some());
+        self.active = waking || !self.queue.is_empty() || lines.iter().any(|line| line.2 > 0);
+        lines
+    }
+
+    /// Machines whose wake is in flight; with `awaited` only those that somebody waits for.
+    pub fn wakes(&self, awaited: bool) -> Vec<Arc<Machine>> {
+        let wanted = |entry: &&Entry| {
+            let waits = || self.queue.ports().any(|port| entry.serving(port).is_some());
+            entry.waking.is_some() && (!awaited || waits())
+        };
+        self.entries
+            .iter()
+            .filter(wanted)
+            .map(|entry| entry.machine.clone())
+            .collect()
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Load of all Machines together.
+    pub fn load(&self) -> u32 {
+        self.entries.iter().map(Entry::load).sum()
+    }
+}

@@ -1,0 +1,200 @@
+//! Which Machine a call goes to, and which one to wake.
+//!
+//! Order (fly-semantics 6 and 7): local below the soft limit; start a local one; local below the hard
+//! limit; remote below the hard limit; start a remote one. At a limit means over it. Among equals the
+//! least loaded wins, then chance. At most one start is in flight per service and region.
+
+use roost_wire::{MachineState, Name};
+
+use crate::entry::{Entry, Readiness};
+use crate::limits::DEFAULT_SOFT;
+
+/// How one Machine stands to a call on one external port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Does not serve the port, or the call will not have it.
+    Apart,
+    /// Takes calls: below its soft limit or not.
+    Open { load: u32, below_soft: bool },
+    /// At its hard limit.
+    Full,
+    /// Up, its port not known to accept. `probing` when somebody tries it.
+    Coming { probing: bool },
+    /// Asleep, a wake is in flight.
+    Waking,
+    /// Asleep, a wake may start it. `quick` when it only has to be thawed.
+    Asleep { quick: bool },
+    /// Asleep and not to be woken, or cordoned.
+    Closed,
+}
+
+/// How `entry` stands to a call on `port`.
+pub(crate) fn standing(entry: &Entry, port: u16, exclude: &[Name]) -> Standing {
+    let Some((offered, service)) = entry.serving(port) else {
+        return Standing::Apart;
+    };
+    if exclude.contains(&entry.machine.id) {
+        return Standing::Apart;
+    }
+    if entry.machine.cordoned {
+        return Standing::Closed;
+    }
+    let state = entry.machine.state;
+    if !state.is_up() || entry.draining {
+        return match (
+            entry.waking,
+            offered.autostart && (entry.machine.startable || entry.draining),
+        ) {
+            (Some(_), _) => Standing::Waking,
+            (None, true) => Standing::Asleep {
+                quick: state == MachineState::Suspended,
+            },
+            (None, false) => Standing::Closed,
+        };
+    }
+    match service.readiness {
+        Readiness::Probing => return Standing::Coming { probing: true },
+        Readiness::Unknown => return Standing::Coming { probing: false },
+        Readiness::Ready => {}
+    }
+    let limits = offered.concurrency;
+    if limits.hard_limit.is_some_and(|hard| service.load >= hard) {
+        return Standing::Full;
+    }
+    let soft = limits
+        .soft_limit
+        .or(limits.hard_limit)
+        .unwrap_or(DEFAULT_SOFT);
+    Standing::Open {
+        load: service.load,
+        below_soft: service.load < soft,
+    }
+}
+
+/// What a scan over an app's Machines found for one call.
+#[allow(clippy::struct_excessive_bools)] // independent findings, not states
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choice {
+    /// The Machine to use.
+    pub(crate) best: Option<usize>,
+    /// The Machine to wake.
+    pub(crate) wake: Option<usize>,
+    /// Something may come true without a wake: a full, coming or waking Machine.
+    pub(crate) hope: bool,
+    /// A Machine takes calls and is at its hard limit.
+    pub(crate) full: bool,
+    /// A Machine serves the port at all.
+    pub(crate) served: bool,
+    /// Some Machine's port has to be tried.
+    pub(crate) unprobed: bool,
+}
+
+#[derive(Default)]
+struct Scan {
+    choice: Choice,
+    best: Option<((u8, u32), u32)>,
+    local_room: bool,
+    local_in_flight: bool,
+    remote_in_flight: bool,
+    local_asleep: Option<(usize, bool)>,
+    remote_asleep: Option<(usize, bool)>,
+}
+
+/// Chooses for a call on `port` from `region`; `random` breaks ties.
+pub(crate) fn choose(
+    entries: &[Entry],
+    port: u16,
+    exclude: &[Name],
+    region: &str,
+    random: u64,
+) -> Choice {
+    let mut scan = Scan::default();
+    let mut random = random | 1;
+    for (index, entry) in entries.iter().enumerate() {
+        let local = region.is_empty() || *entry.machine.region == *region;
+        let standing = standing(entry, port, exclude);
+        scan.choice.served |= standing != Standing::Apart;
+        scan.note(index, local, standing, &mut random);
+    }
+    scan.finish()
+}
+
+impl Scan {
+    fn note(&mut self, index: usize, local: bool, standing: Standing, random: &mut u64) {
+        match standing {
+            Standing::Apart | Standing::Closed => {}
+            Standing::Open { load, below_soft } => {
+                self.local_room |= local && below_soft;
+                self.offer(index, (tier(local, below_soft), load), random);
+            }
+            Standing::Full => {
+                self.choice.full = true;
+                self.choice.hope = true;
+            }
+            Standing::Coming { probing } => {
+                self.choice.unprobed |= !probing;
+                self.in_flight(local);
+            }
+            Standing::Waking => self.in_flight(local),
+            Standing::Asleep { quick } => {
+                let place = if local {
+                    &mut self.local_asleep
+                } else {
+                    &mut self.remote_asleep
+                };
+                if place.is_none_or(|(_, known_quick)| quick && !known_quick) {
+                    *place = Some((index, quick));
+                }
+            }
+        }
+    }
+
+    fn in_flight(&mut self, local: bool) {
+        self.choice.hope = true;
+        if local {
+            self.local_in_flight = true;
+        } else {
+            self.remote_in_flight = true;
+        }
+    }
+
+    /// Keeps the better one; among equals each has the same chance to stay.
+    fn offer(&mut self, index: usize, rank: (u8, u32), random: &mut u64) {
+        let seen = match self.best {
+            Some((known, _)) if known < rank => return,
+            Some((known, seen)) if known == rank => seen + 1,
+            _ => 1,
+        };
+        if seen == 1 || next(random).is_multiple_of(u64::from(seen)) {
+            self.choice.best = Some(index);
+        }
+        self.best = Some((rank, seen));
+    }
+
+    fn finish(mut self) -> Choice {
+        let nobody = self.choice.best.is_none();
+        let local = (!self.local_room && !self.local_in_flight).then_some(self.local_asleep);
+        let remote_wanted = nobody && !self.remote_in_flight && !self.local_in_flight;
+        let remote = remote_wanted.then_some(self.remote_asleep);
+        let wake = local.flatten().or(remote.flatten());
+        self.choice.wake = wake.map(|(index, _)| index);
+        self.choice
+    }
+}
+
+const fn tier(local: bool, below_soft: bool) -> u8 {
+    match (local, below_soft) {
+        (true, true) => 0,
+        (true, false) => 1,
+        (false, true) => 2,
+        (false, false) => 3,
+    }
+}
+
+/// One step of xorshift64: enough to spread ties, and no state to keep.
+fn next(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random >> 16
+}

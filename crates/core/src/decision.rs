@@ -1,0 +1,174 @@
+//! What goes into a routing decision and what comes out.
+
+use std::sync::Arc;
+
+use roost_wire::{Machine, Name};
+
+use crate::Micros;
+use crate::limits::{Limits, MAX_FALSE_STARTS};
+
+/// Names one who waits; never used twice within an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WaiterId(pub u64);
+
+/// Names one reserved unit of load, to be released once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SlotKey {
+    pub(crate) epoch: u64,
+    pub(crate) internal_port: u16,
+}
+
+/// A reserved unit of load.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// What to release.
+    pub key: SlotKey,
+    /// The Machine to connect to.
+    pub machine: Arc<Machine>,
+    /// The port to connect to.
+    pub internal_port: u16,
+}
+
+/// A call that wants a unit of load.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The external port.
+    pub port: u16,
+    /// Machines not to take.
+    pub exclude: &'a [Name],
+    /// Bytes held for the caller while it waits.
+    pub held_bytes: usize,
+}
+
+/// When a transition happens, with chance and bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// The time.
+    pub now: Micros,
+    /// Any number; ties are broken by it.
+    pub random: u64,
+    /// The bounds in force.
+    pub limits: &'a Limits,
+}
+
+/// Answer to [`crate::AppState::acquire`].
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Go on with this unit.
+    Use(Grant),
+    /// Wait for an [`Effect::Grant`] or [`Effect::Fail`]; after `deadline` call [`crate::AppState::timed_out`].
+    Wait {
+        /// Who waits.
+        waiter: WaiterId,
+        /// Until when.
+        deadline: Micros,
+    },
+    /// There is no way.
+    Refuse(Refusal),
+}
+
+/// Something the shell has to do.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// A waiter got a unit.
+    Grant(WaiterId, Grant),
+    /// A waiter's wait is over.
+    Fail(WaiterId, Refusal),
+    /// Ask the agent to start a Machine.
+    Wake(Arc<Machine>),
+    /// Try a port until it accepts, then call [`crate::AppState::ready`].
+    Probe(Probe),
+}
+
+/// A port to be tried.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// The Machine.
+    pub machine: Arc<Machine>,
+    /// Its generation in this table.
+    pub epoch: u64,
+    /// The port to be tried.
+    pub internal_port: u16,
+    /// When the Machine came up.
+    pub up_since: Micros,
+}
+
+/// Whether a probe is still wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeWish {
+    /// Somebody waits.
+    Eager,
+    /// Nobody waits.
+    Lazy,
+    /// It has become pointless.
+    Stop,
+}
+
+/// Why a call got nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No Machine of the app offers the port.
+    #[error("no machine serves port {0}")]
+    NotServed(u16),
+    /// Every Machine that offers it is asleep or cordoned and may not be woken.
+    #[error("no machine is running and none may be started ({0})")]
+    NotStartable(String),
+    /// Every Machine that could be used was tried.
+    #[error("every machine that could take the call was tried")]
+    Exhausted,
+    /// Too many wait already.
+    #[error("too many calls are waiting for a machine of this app")]
+    QueueFull,
+    /// Nobody freed a place in time.
+    #[error("every machine stayed at its hard limit for {0} ms")]
+    QueueTimeout(u64),
+    /// The wake did not come true in time.
+    #[error("machine {machine} was not started within {waited_ms} ms")]
+    WakeTimeout {
+        /// The Machine.
+        machine: Name,
+        /// How long.
+        waited_ms: u64,
+    },
+    /// The Machine runs but its port does not accept.
+    #[error(
+        "gave up waiting for machine {machine} to listen on 0.0.0.0:{internal_port} (waited {waited_ms} ms)"
+    )]
+    NotListening {
+        /// The Machine.
+        machine: Name,
+        /// The port that was tried.
+        internal_port: u16,
+        /// How long.
+        waited_ms: u64,
+    },
+    /// The Machine's program ended again and again before its port accepted.
+    #[error("machine {0} stopped {MAX_FALSE_STARTS} times before its port accepted")]
+    FalseStarts(Name),
+    /// The agent said that the wake failed.
+    #[error("{message}")]
+    WakeFailed {
+        /// Its code.
+        code: Name,
+        /// Its sentence.
+        message: Name,
+    },
+}
+
+impl Refusal {
+    /// Fly's error code; `http` says which of the codes for "nobody" fits.
+    pub fn code(&self, http: bool) -> &str {
+        match self {
+            Self::Exhausted if http => "PR03",
+            Self::NotServed(_) | Self::QueueFull | Self::QueueTimeout(_) if http => "PR04",
+            Self::NotServed(_) | Self::QueueFull | Self::QueueTimeout(_) | Self::Exhausted => {
+                "PR01"
+            }
+            Self::NotStartable(_) => "PM08",
+            Self::WakeTimeout { .. } => "PM03",
+            Self::NotListening { .. } => "PM05",
+            Self::FalseStarts(_) => "PM07",
+            Self::WakeFailed { code, .. } => code,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One Machine in an app's routing state: its services' load and readiness, and a wake in flight.
+
+use std::sync::Arc;
+
+use roost_wire::{Machine, MachineState, Protocol};
+
+use crate::Micros;
+
+/// Whether a service's port is known to accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Accepted, or was running before we came.
+    Ready,
+    /// Not known to accept, and nobody tries.
+    Unknown,
+    /// Somebody tries the port.
+    Probing,
+}
+
+/// One service of a Machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    pub(crate) internal_port: u16,
+    pub(crate) load: u32,
+    pub(crate) peak: u32,
+    pub(crate) readiness: Readiness,
+}
+
+/// One Machine of the app.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) machine: Arc<Machine>,
+    /// Never used twice within an app, so a late release cannot hit a successor.
+    pub(crate) epoch: u64,
+    pub(crate) draining: bool,
+    /// When a wake was asked for that has not come true yet.
+    pub(crate) waking: Option<Micros>,
+    /// When it became `starting` or `started`.
+    pub(crate) up_since: Micros,
+    /// Starts in a row that ended before a port accepted.
+    pub(crate) false_starts: u8,
+    pub(crate) services: Vec<Service>,
+}
+
+/// What a `put` meant for a known Machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing that matters to those who wait.
+    None,
+    /// It went down before a port of it accepted.
+    FalseStart,
+}
+
+impl Entry {
+    pub(crate) fn new(machine: Arc<Machine>, epoch: u64, now: Micros) -> Self {
+        // One that is already running when we first hear of it was started long ago, most likely:
+        // its first connect tells.
+        let readiness = match machine.state {
+            MachineState::Started => Readiness::Ready,
+            _ => Readiness::Unknown,
+        };
+        let mut entry = Self {
+            machine,
+            epoch,
+            draining: false,
+            waking: None,
+            up_since: now,
+            false_starts: 0,
+            services: Vec::new(),
+        };
+        entry.rebuild_services(readiness);
+        entry
+    }
+
+    /// Takes the Machine's new value.
+    pub(crate) fn put(&mut self, machine: Arc<Machine>, now: Micros) -> Turn {
+        let (from, to) = (self.machine.state, machine.state);
+        let replaced = self.machine.instance != machine.instance;
+        self.machine = machine;
+        self.draining = false;
+        let was_ready = self
+            .services
+            .iter()
+            .any(|service| service.readiness == Readiness::Ready);
+        let restarted = from.is_up()
+            && (replaced || (from == MachineState::Started && to == MachineState::Starting));
+        let keep = from.is_up() && to.is_up() && !restarted;
+        if !keep {
+            self.forget_readiness();
+        }
+        self.rebuild_services(Readiness::Unknown);
+        if !to.is_up() {
+            return if from.is_up() && !was_ready {
+                Turn::FalseStart
+            } else {
+                Turn::None
+            };
+        }
+        self.waking = None;
+        if !keep {
+            self.up_since = now;
+        }
+        Turn::None
+    }
+
+    fn forget_readiness(&mut self) {
+        for service in &mut self.services {
+            service.readiness = Readiness::Unknown;
+        }
+    }
+
+    fn rebuild_services(&mut self, fresh: Readiness) {
+        let old = std::mem::take(&mut self.services);
+        for offered in self
+            .machine
+            .services
+            .iter()
+            .filter(|one| one.protocol == Protocol::Tcp)
+        {
+            let port = offered.internal_port;
+            if self
+                .services
+                .iter()
+                .any(|known| known.internal_port == port)
+            {
+                continue;
+            }
+            let known = old
+                .iter()
+                .find(|service| service.internal_port == port)
+                .cloned();
+            self.services.push(known.unwrap_or(Service {
+                internal_port: port,
+                load: 0,
+                peak: 0,
+                readiness: fresh,
+            }));
+        }
+    }
+
+    /// The offered service behind an external port, and its state.
+    pub(crate) fn serving(&self, port: u16) -> Option<(&roost_wire::Service, &Service)> {
+        let offered = self.machine.services.iter().find(|service| {
+            service.protocol == Protocol::Tcp && service.ports.iter().any(|one| one.port == port)
+        })?;
+        let state = self
+            .services
+            .iter()
+            .find(|one| one.internal_port == offered.internal_port)?;
+        Some((offered, state))
+    }
+
+    pub(crate) fn service_mut(&mut self, internal_port: u16) -> Option<&mut Service> {
+        self.services
+            .iter_mut()
+            .find(|service| service.internal_port == internal_port)
+    }
+
+    /// Load of all services together.
+    pub(crate) fn load(&self) -> u32 {
+        self.services.iter().map(|service| service.load).sum()
+    }
+}

@@ -1,0 +1,23 @@
+//! What the data plane decides, without any I/O: the routing table and, per app, who serves whom.
+//!
+//! Time is a `u64` of microseconds from any fixed start and randomness is an argument, so that every
+//! decision can be replayed in a test. The shell around it is `roost-proxy`.
+
+mod app;
+mod balance;
+mod decision;
+mod entry;
+mod limits;
+mod queue;
+mod table;
+
+pub use app::{AppState, LoadLine};
+pub use decision::{
+    Effect, Grant, Moment, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
+};
+
+pub use limits::Limits;
+pub use table::{Table, Touched};
+
+/// Microseconds since a fixed start.
+pub type Micros = u64;

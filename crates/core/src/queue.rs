@@ -1,0 +1,115 @@
+//! The line of those who wait for a Machine of one app: first come, first served.
+
+use std::collections::VecDeque;
+
+use roost_wire::Name;
+
+use crate::Micros;
+use crate::decision::{Refusal, Request, WaiterId};
+
+/// One who waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiter {
+    pub(crate) id: WaiterId,
+    pub(crate) port: u16,
+    pub(crate) exclude: Vec<Name>,
+    pub(crate) since: Micros,
+    /// What to say when nothing is left to hope for.
+    pub(crate) failure: Option<Refusal>,
+    held_bytes: usize,
+}
+
+/// The line, with sums that would be slow to compute each time.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    line: VecDeque<Waiter>,
+    by_port: Vec<(u16, usize)>,
+    held_bytes: usize,
+    next: u64,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, request: Request<'_>, now: Micros) -> WaiterId {
+        self.next += 1;
+        let id = WaiterId(self.next);
+        self.line.push_back(Waiter {
+            id,
+            port: request.port,
+            exclude: request.exclude.to_vec(),
+            since: now,
+            failure: None,
+            held_bytes: request.held_bytes,
+        });
+        self.held_bytes += request.held_bytes;
+        self.count(request.port);
+        id
+    }
+
+    pub(crate) fn remove(&mut self, id: WaiterId) -> Option<Waiter> {
+        // Ids grow along the line.
+        let at = self
+            .line
+            .binary_search_by_key(&id, |waiter| waiter.id)
+            .ok()?;
+        let waiter = self.line.remove(at)?;
+        self.held_bytes -= waiter.held_bytes;
+        if let Some(entry) = self
+            .by_port
+            .iter_mut()
+            .find(|(port, _)| *port == waiter.port)
+        {
+            entry.1 -= 1;
+        }
+        self.by_port.retain(|(_, count)| *count > 0);
+        Some(waiter)
+    }
+
+    /// Takes the whole line out, to be given back shortened by [`Self::restore`].
+    pub(crate) fn take(&mut self) -> VecDeque<Waiter> {
+        std::mem::take(&mut self.line)
+    }
+
+    pub(crate) fn restore(&mut self, line: VecDeque<Waiter>) {
+        self.line = line;
+        self.by_port.clear();
+        self.held_bytes = 0;
+        for at in 0..self.line.len() {
+            if let Some((port, bytes)) = self.line.get(at).map(|one| (one.port, one.held_bytes)) {
+                self.held_bytes += bytes;
+                self.count(port);
+            }
+        }
+    }
+
+    fn count(&mut self, port: u16) {
+        match self.by_port.iter_mut().find(|(known, _)| *known == port) {
+            Some((_, count)) => *count += 1,
+            None => self.by_port.push((port, 1)),
+        }
+    }
+
+    pub(crate) fn waits_for(&self, port: u16) -> bool {
+        self.by_port.iter().any(|(known, _)| *known == port)
+    }
+
+    /// The external ports somebody waits for, each once.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.by_port.iter().map(|(port, _)| *port)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiter> {
+        self.line.iter_mut()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.line.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+}

@@ -1,0 +1,433 @@
+//! Transcripts of one app's routing: what happens, and what the shell is told to do.
+
+#![allow(missing_docs)]
+// A test says what is wrong by panicking.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod common;
+
+use common::{at, limits, machine, words};
+use roost_core::{AppState, Effect, Grant, Limits, ProbeWish, Refusal, Request, Verdict, WaiterId};
+use roost_wire::MachineState::{
+    Created, Started, Starting, Stopped, Stopping, Suspended, Suspending,
+};
+use roost_wire::{MachineState, Name};
+use serde_json::json;
+
+struct Play {
+    state: AppState,
+    limits: Limits,
+    now: u64,
+    said: Vec<String>,
+}
+
+impl Play {
+    fn new() -> Self {
+        Self {
+            state: AppState::default(),
+            limits: limits(),
+            now: 1,
+            said: Vec::new(),
+        }
+    }
+
+    fn put(&mut self, id: &str, state: MachineState) -> Vec<String> {
+        self.put_with(id, state, json!({}))
+    }
+
+    fn put_with(&mut self, id: &str, state: MachineState, more: serde_json::Value) -> Vec<String> {
+        words(
+            &self
+                .state
+                .put(machine(id, state, more), at(&self.limits, self.now)),
+        )
+    }
+
+    fn call(&mut self) -> Verdict {
+        self.call_without(&[])
+    }
+
+    fn call_without(&mut self, exclude: &[Name]) -> Verdict {
+        self.now += 1;
+        let request = Request {
+            port: 80,
+            exclude,
+            held_bytes: 0,
+        };
+        let (verdict, effects) = self.state.acquire(request, at(&self.limits, self.now));
+        self.said = words(&effects);
+        verdict
+    }
+
+    fn used(&mut self) -> Grant {
+        match self.call() {
+            Verdict::Use(grant) => grant,
+            other => panic!("expected a unit at once, got {other:?}"),
+        }
+    }
+
+    fn waits(&mut self) -> (WaiterId, u64) {
+        match self.call() {
+            Verdict::Wait { waiter, deadline } => (waiter, deadline),
+            other => panic!("expected a wait, got {other:?}"),
+        }
+    }
+
+    fn refused(&mut self) -> Refusal {
+        match self.call() {
+            Verdict::Refuse(refusal) => refusal,
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+    }
+
+    fn release(&mut self, grant: &Grant) -> Vec<String> {
+        words(&self.state.release(grant.key, at(&self.limits, self.now)).1)
+    }
+
+    fn ready(&mut self, epoch: u64) -> Vec<String> {
+        words(&self.state.ready(epoch, 8080, at(&self.limits, self.now)).1)
+    }
+}
+
+/// Below soft comes before above soft, at the soft limit counts as above, and the least loaded wins.
+#[test]
+fn spreads_by_load() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.put("m2", Started);
+    let mut by_machine = [0, 0];
+    for expected in [[1, 1], [2, 2], [3, 3]] {
+        for _ in 0..2 {
+            by_machine[usize::from(*play.used().machine.id == *"m2")] += 1;
+        }
+        assert_eq!(by_machine, expected);
+    }
+}
+
+/// Ties are broken by chance: over many draws both Machines come first.
+#[test]
+fn breaks_ties_by_chance() {
+    let mut first = [0, 0];
+    for seed in 1..200 {
+        let mut play = Play::new();
+        play.now = seed;
+        play.put("m1", Started);
+        play.put("m2", Started);
+        first[usize::from(*play.used().machine.id == *"m2")] += 1;
+    }
+    assert!(first.iter().all(|count| *count > 60), "{first:?}");
+}
+
+/// The fourth call at hard limit 3 waits, later ones queue behind it, and freed units go in order.
+#[test]
+fn queues_first_come_first_served() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    let grants: Vec<Grant> = (0..3).map(|_| play.used()).collect();
+    let (first, deadline) = play.waits();
+    assert_eq!(deadline, play.now + 2_000_000);
+    let (second, _) = play.waits();
+    assert_eq!(play.release(&grants[0]), [format!("grant {} m1", first.0)]);
+    assert_eq!(play.release(&grants[1]), [format!("grant {} m1", second.0)]);
+    assert!(play.release(&grants[2]).is_empty());
+    assert_eq!(play.state.waiting(), 0);
+    assert_eq!(play.state.load(), 2);
+}
+
+/// The queue is bounded; who is too many is refused with PR04 for HTTP and PR01 for TCP.
+#[test]
+fn bounds_the_queue() {
+    let mut play = Play::new();
+    play.put("m1", Stopped);
+    for _ in 0..4 {
+        play.waits();
+    }
+    let refusal = play.refused();
+    assert_eq!((refusal.code(true), refusal.code(false)), ("PR04", "PR01"));
+}
+
+/// A sleeping app is woken once, however many call, and the port is tried before anybody is let in.
+#[test]
+fn wakes_once_and_waits_for_the_port() {
+    let mut play = Play::new();
+    play.put("m1", Stopped);
+    play.put("m2", Stopped);
+    let (first, deadline) = play.waits();
+    assert_eq!(deadline, play.now + 1_000_000);
+    assert_eq!(play.said, ["wake m1"]);
+    let (second, _) = play.waits();
+    assert!(play.said.is_empty());
+    assert_eq!(play.put("m1", Starting), ["probe m1 8080"]);
+    assert!(play.put("m1", Started).is_empty());
+    assert_eq!(play.state.probe_wish(1, 8080), ProbeWish::Eager);
+    let granted = play.ready(1);
+    assert_eq!(
+        granted,
+        [
+            format!("grant {} m1", first.0),
+            format!("grant {} m1", second.0)
+        ]
+    );
+    assert_eq!(play.state.probe_wish(1, 8080), ProbeWish::Stop);
+}
+
+/// A suspended Machine is preferred to a stopped one, since it is back sooner.
+#[test]
+fn wakes_the_quickest() {
+    let mut play = Play::new();
+    play.put("m1", Stopped);
+    play.put("m2", Suspended);
+    play.waits();
+    assert_eq!(play.said, ["wake m2"]);
+}
+
+/// With all running ones at their soft limit a sleeper is woken but not waited for; one at a time.
+#[test]
+fn wakes_ahead_of_need() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.put("m2", Stopped);
+    play.put("m3", Stopped);
+    play.used();
+    play.used();
+    assert!(play.said.is_empty());
+    assert_eq!(*play.used().machine.id, *"m1");
+    assert_eq!(play.said, ["wake m2"]);
+    play.waits();
+    assert!(play.said.is_empty());
+    assert!(
+        play.put("m2", Starting)
+            .contains(&"probe m2 8080".to_owned())
+    );
+}
+
+/// Nobody is waited for on a Machine that came up: its port is tried by the next call that sees it.
+#[test]
+fn tries_ports_of_machines_nobody_waits_for() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.put("m2", Starting);
+    assert_eq!(*play.used().machine.id, *"m1");
+    assert_eq!(play.said, ["probe m2 8080"]);
+    assert_eq!(play.state.probe_wish(2, 8080), ProbeWish::Lazy);
+    play.ready(2);
+    assert_eq!(*play.used().machine.id, *"m2");
+}
+
+/// A table of states without a call in flight: who is routed, woken or refused.
+#[test]
+fn treats_each_state_as_documented() {
+    let closed = json!({"startable": false});
+    let table = [
+        (Started, json!({}), "use"),
+        (Starting, json!({}), "probe m1 8080"),
+        (Stopped, json!({}), "wake m1"),
+        (Suspended, json!({}), "wake m1"),
+        (Created, json!({}), "wake m1"),
+        (Stopping, json!({}), "wake m1"),
+        (Suspending, json!({}), "wake m1"),
+        (MachineState::Resting, json!({}), "wake m1"),
+        (Stopped, closed.clone(), "PM08"),
+        (Stopping, closed, "PM08"),
+        (Started, json!({"cordoned": true}), "PM08"),
+        (Stopped, json!({"cordoned": true}), "PM08"),
+        (Started, json!({"services": []}), "PR04"),
+    ];
+    for (state, more, expected) in table {
+        let mut play = Play::new();
+        play.put_with("m1", state, more.clone());
+        let found = match play.call() {
+            Verdict::Use(_) => "use".to_owned(),
+            Verdict::Wait { .. } => play.said.join(","),
+            Verdict::Refuse(refusal) => refusal.code(true).to_owned(),
+        };
+        assert_eq!(found, expected, "{state:?} {more}");
+    }
+}
+
+/// Local before remote: a local sleeper is started before a remote one is used above local soft.
+#[test]
+fn prefers_its_own_region() {
+    let far = json!({"region": "far"});
+    let mut play = Play::new();
+    play.put_with("far", Started, far.clone());
+    play.put("near", Started);
+    for _ in 0..3 {
+        assert_eq!(*play.used().machine.id, *"near");
+    }
+    assert_eq!(*play.used().machine.id, *"far");
+    let mut asleep = Play::new();
+    asleep.put_with("far", Stopped, far);
+    asleep.put("near", Started);
+    for _ in 0..3 {
+        asleep.used();
+        assert!(asleep.said.is_empty());
+    }
+    asleep.waits();
+    assert_eq!(asleep.said, ["wake far"]);
+}
+
+/// A drained Machine takes nothing new; a call wakes it, and its next put lets the caller in.
+#[test]
+fn drains_until_the_next_put() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    let grant = play.used();
+    let drain = |play: &mut Play, if_idle| {
+        let (done, load, _) = play
+            .state
+            .drain("m1", if_idle, at(&play.limits, 5))
+            .unwrap();
+        (done, load)
+    };
+    assert_eq!(drain(&mut play, true), (false, 1));
+    play.release(&grant);
+    assert_eq!(drain(&mut play, true), (true, 0));
+    let (waiter, _) = play.waits();
+    assert_eq!(play.said, ["wake m1"]);
+    assert_eq!(drain(&mut play, true), (false, 0));
+    assert_eq!(play.put("m1", Stopping), ["wake m1"]);
+    assert_eq!(play.put("m1", Stopped), ["wake m1"]);
+    assert_eq!(play.put("m1", Starting), ["probe m1 8080"]);
+    assert_eq!(play.ready(1), [format!("grant {} m1", waiter.0)]);
+}
+
+/// A drain that the agent takes back lets the waiting caller in at once.
+#[test]
+fn undrains() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.state.drain("m1", true, at(&play.limits, 5)).unwrap();
+    let (waiter, _) = play.waits();
+    assert_eq!(play.put("m1", Started), [format!("grant {} m1", waiter.0)]);
+}
+
+/// After a failed wake another sleeper is tried; when none is left the caller gets the agent's code.
+#[test]
+fn goes_on_after_a_failed_wake() {
+    let mut play = Play::new();
+    play.put("m1", Stopped);
+    play.put("m2", Stopped);
+    let (waiter, _) = play.waits();
+    let (code, message) = (Name::from("PM07"), Name::from("no image"));
+    let moment = at(&play.limits, 9);
+    assert_eq!(
+        words(&play.state.wake_failed("m1", &code, &message, moment)),
+        ["wake m2"]
+    );
+    let last = words(&play.state.wake_failed("m2", &code, &message, moment));
+    assert_eq!(last, [format!("fail {} PM07", waiter.0)]);
+    assert_eq!(play.state.waiting(), 0);
+}
+
+/// A Machine that ends three times before its port accepts is given up for those who wait.
+#[test]
+fn gives_up_on_false_starts() {
+    let mut play = Play::new();
+    play.put("m1", Stopped);
+    let (waiter, _) = play.waits();
+    for _ in 0..2 {
+        assert_eq!(play.put("m1", Starting), ["probe m1 8080"]);
+        assert_eq!(play.put("m1", Stopped), ["wake m1"]);
+    }
+    play.put("m1", Starting);
+    assert_eq!(play.put("m1", Stopped), [format!("fail {} PM07", waiter.0)]);
+}
+
+/// The deadline says what was missing: the wake, the port or a place.
+#[test]
+fn names_what_was_late() {
+    let code = |play: &mut Play, waiter: WaiterId| {
+        play.now += 1_000_000;
+        let late = play.state.timed_out(waiter, at(&play.limits, play.now));
+        late.map(|(refusal, _)| refusal.code(true).to_owned())
+    };
+    let mut play = Play::new();
+    play.put("m1", Stopped);
+    let (waiter, _) = play.waits();
+    assert_eq!(code(&mut play, waiter).as_deref(), Some("PM03"));
+    assert_eq!(code(&mut play, waiter), None);
+    let (waiter, _) = play.waits();
+    assert_eq!(play.said, ["wake m1"]);
+    play.put("m1", Starting);
+    assert_eq!(code(&mut play, waiter).as_deref(), Some("PM05"));
+    play.ready(1);
+    let grants: Vec<Grant> = (0..3).map(|_| play.used()).collect();
+    let (waiter, _) = play.waits();
+    assert_eq!(code(&mut play, waiter).as_deref(), Some("PR04"));
+    assert_eq!(grants.len(), 3);
+}
+
+/// A Machine that refuses a connection gets no more calls until its port accepts again.
+#[test]
+fn tries_a_refusing_port() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    let grant = play.used();
+    play.state.refused(grant.key);
+    play.release(&grant);
+    let (waiter, _) = play.waits();
+    assert_eq!(play.said, ["probe m1 8080"]);
+    assert_eq!(play.ready(1), [format!("grant {} m1", waiter.0)]);
+}
+
+/// Excluded Machines are not taken; when nothing else is there the call is told so.
+#[test]
+fn leaves_out_excluded_machines() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.put("m2", Started);
+    let Verdict::Use(grant) = play.call_without(&["m1".into()]) else {
+        panic!("not used")
+    };
+    assert_eq!(*grant.machine.id, *"m2");
+    let Verdict::Refuse(refusal) = play.call_without(&["m1".into(), "m2".into()]) else {
+        panic!("not refused")
+    };
+    assert_eq!((refusal.code(true), refusal.code(false)), ("PR03", "PR01"));
+}
+
+/// Removing the last Machine tells those who wait for it.
+#[test]
+fn tells_waiters_of_a_removed_app() {
+    let mut play = Play::new();
+    play.put("m1", Stopped);
+    let (waiter, _) = play.waits();
+    let effects: Vec<Effect> = play.state.remove("m1", at(&play.limits, 3));
+    assert_eq!(words(&effects), [format!("fail {} PR04", waiter.0)]);
+}
+
+/// A report has each used service once, with the peak since the last one; rest is reported once.
+#[test]
+fn reports_load_and_peak() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    let grants: Vec<Grant> = (0..2).map(|_| play.used()).collect();
+    play.release(&grants[0]);
+    assert_eq!(play.state.report_load(), [("m1".into(), 8080, 1, 2)]);
+    assert!(play.state.is_active());
+    play.release(&grants[1]);
+    assert_eq!(play.state.report_load(), [("m1".into(), 8080, 0, 1)]);
+    assert!(!play.state.is_active());
+    assert_eq!(play.state.report_load(), []);
+}
+
+/// A late release of a Machine that was removed and put anew does not touch the new one's load.
+#[test]
+fn ignores_releases_of_a_former_life() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    let old = play.used();
+    play.state.remove("m1", at(&play.limits, 3));
+    play.put("m1", Started);
+    let new = play.used();
+    play.release(&old);
+    assert_eq!(play.state.load(), 1);
+    play.release(&new);
+    assert_eq!(play.state.load(), 0);
+}

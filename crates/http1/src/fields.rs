@@ -1,0 +1,67 @@
+//! Room for the fields of one head, on the stack of the function that reads it.
+
+use std::mem::MaybeUninit;
+
+use httparse::Header;
+
+use crate::name::Name;
+
+/// The most fields a head may have.
+pub const MAX_FIELDS: usize = 128;
+
+/// Where a parsed head keeps its fields. It borrows from the bytes that were read; nothing is copied.
+pub struct FieldSlots<'b> {
+    pub(crate) headers: [MaybeUninit<Header<'b>>; MAX_FIELDS],
+    pub(crate) names: [Name; MAX_FIELDS],
+}
+
+impl FieldSlots<'_> {
+    /// Empty slots.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self {
+            headers: [const { MaybeUninit::uninit() }; MAX_FIELDS],
+            names: [Name::Other; MAX_FIELDS],
+        }
+    }
+}
+
+/// The fields of a parsed head, each with what its name means to a proxy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fields<'b, 'h> {
+    headers: &'h [Header<'b>],
+    names: &'h [Name],
+}
+
+impl<'b, 'h> Fields<'b, 'h> {
+    /// Classifies `headers` into `names`.
+    pub(crate) fn classify(headers: &'h [Header<'b>], names: &'h mut [Name; MAX_FIELDS]) -> Self {
+        for (slot, header) in names.iter_mut().zip(headers) {
+            *slot = Name::of(header.name.as_bytes());
+        }
+        Self { headers, names }
+    }
+
+    /// Each field's meaning, name as it was sent, and value without surrounding white space.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (Name, &'b str, &'b [u8])> {
+        self.names
+            .iter()
+            .zip(self.headers)
+            .map(|(name, header)| (*name, header.name, header.value))
+    }
+
+    /// The values of all fields that mean `wanted`.
+    pub(crate) fn values(self, wanted: Name) -> impl Iterator<Item = &'b [u8]> {
+        self.iter()
+            .filter(move |(name, ..)| *name == wanted)
+            .map(|(_, _, value)| value)
+    }
+}
+
+/// Appends `name: value` as one line.
+pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}

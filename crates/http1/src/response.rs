@@ -1,0 +1,112 @@
+//! A response head, read as strictly as a request's.
+//!
+//! A Machine is trusted no more than a caller: when one client's response could be read as two, the
+//! second would go to the next client.
+
+use httparse::Response;
+
+use crate::connection::{Connection, tokens};
+use crate::error::ResponseError;
+use crate::fields::{FieldSlots, Fields};
+use crate::framing::{ResponseFraming, Version};
+use crate::method::Method;
+use crate::name::Name;
+
+/// A valid response head. It borrows the bytes it was read from.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseHead<'b, 'h> {
+    /// The status, 100 to 999.
+    pub status: u16,
+    /// How the body is delimited.
+    pub framing: ResponseFraming,
+    /// The Machine keeps its connection open after this response.
+    pub keep_alive: bool,
+    /// The app asks for the request to be sent elsewhere (`fly-replay`).
+    pub replay: bool,
+    pub(crate) reason: &'b str,
+    pub(crate) connection: Connection,
+    pub(crate) fields: Fields<'b, 'h>,
+}
+
+impl<'b, 'h> ResponseHead<'b, 'h> {
+    /// Reads one complete head that answers a request with `method`.
+    pub fn parse(
+        head: &'b [u8],
+        slots: &'h mut FieldSlots<'b>,
+        method: Method,
+    ) -> Result<Self, ResponseError> {
+        let mut parsed = Response::new(&mut []);
+        let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut parsed,
+            head,
+            &mut slots.headers,
+        );
+        if status.map_err(explain)? != httparse::Status::Complete(head.len()) {
+            return Err(ResponseError("the response head is cut short"));
+        }
+        let version = Version::of(parsed.version);
+        let status = parsed.code.filter(|code| *code >= 100);
+        let status = status.ok_or(ResponseError("an invalid status"))?;
+        let fields = Fields::classify(parsed.headers, &mut slots.names);
+        let framing = ResponseFraming::of(fields, version, status, method)?;
+        let connection = Connection::of(fields);
+        if status == 101
+            && fields
+                .values(Name::Upgrade)
+                .flat_map(tokens)
+                .next()
+                .is_none()
+        {
+            return Err(ResponseError("a 101 response without Upgrade"));
+        }
+        Ok(Self {
+            status,
+            framing,
+            keep_alive: connection.persists(version) && !lies_about_body(fields, status),
+            replay: asks_for_replay(fields),
+            reason: parsed.reason.unwrap_or_default(),
+            connection,
+            fields,
+        })
+    }
+
+    /// The response is an interim one: another follows. 101 is not, it is the last of its connection.
+    pub const fn is_interim(&self) -> bool {
+        matches!(self.status, 100 | 102..=199)
+    }
+}
+
+/// A 204 that speaks of a body may be followed by one: its connection is not used again.
+fn lies_about_body(fields: Fields<'_, '_>, status: u16) -> bool {
+    status == 204
+        && fields.iter().any(|(name, _, value)| match name {
+            Name::TransferEncoding => true,
+            Name::ContentLength => value != b"0",
+            _ => false,
+        })
+}
+
+fn asks_for_replay(fields: Fields<'_, '_>) -> bool {
+    fields.iter().any(|(name, sent, value)| match name {
+        Name::FlyReplay => sent.eq_ignore_ascii_case("fly-replay"),
+        Name::ContentType => {
+            let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
+            media_type
+                .trim_ascii_end()
+                .eq_ignore_ascii_case(b"application/vnd.fly.replay+json")
+        }
+        _ => false,
+    })
+}
+
+fn explain(error: httparse::Error) -> ResponseError {
+    ResponseError(match error {
+        httparse::Error::Version => "not an HTTP/1 response",
+        httparse::Error::Status => "an invalid status",
+        httparse::Error::HeaderName => {
+            "an invalid field name, white space before a colon, or a folded line in the response"
+        }
+        httparse::Error::HeaderValue => "a control byte in a field value of the response",
+        _ => "an invalid response head",
+    })
+}

@@ -1,0 +1,277 @@
+//! One app in the data plane: its routing state behind one lock, and those who wait for it.
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+
+use roost_core::{
+    AppState, Effect, Grant, LoadLine, Moment, Probe, ProbeWish, Refusal, Request, SlotKey,
+    Verdict, WaiterId,
+};
+use roost_wire::{Machine, Name, Up};
+use tokio::sync::oneshot;
+
+use crate::shared::{Config, Shared, lock};
+
+/// One app.
+#[derive(Debug)]
+pub(crate) struct AppHandle {
+    /// Its name.
+    pub(crate) name: Name,
+    cell: Mutex<Cell>,
+}
+
+/// A unit of load, and perhaps the connection that proved the port.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) grant: Grant,
+    pub(crate) early: Option<TcpStream>,
+}
+
+/// How a wait ends.
+pub(crate) type Answer = Result<Granted, Refusal>;
+
+/// Answer to [`AppHandle::acquire`].
+pub(crate) enum Acquired {
+    /// At once.
+    Now(Answer),
+    /// Later: [`AppHandle::leave`] has to be called unless the answer came.
+    Later(WaiterId, roost_core::Micros, oneshot::Receiver<Answer>),
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    state: AppState,
+    waiting: HashMap<WaiterId, oneshot::Sender<Answer>>,
+    listed: bool,
+}
+
+/// What a transition needs besides the app: the time, a random number and the bounds.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) config: &'a Config,
+    pub(crate) random: u64,
+}
+
+impl<'a> Context<'a> {
+    fn moment(self) -> Moment<'a> {
+        Moment {
+            now: self.shared.now(),
+            random: self.random,
+            limits: &self.config.limits,
+        }
+    }
+}
+
+impl AppHandle {
+    /// An app without Machines.
+    pub(crate) fn new(name: Name) -> Self {
+        Self {
+            name,
+            cell: Mutex::default(),
+        }
+    }
+
+    /// Reserves a unit or enters the line.
+    pub(crate) fn acquire(
+        self: &Arc<Self>,
+        request: Request<'_>,
+        context: Context<'_>,
+    ) -> Acquired {
+        let mut cell = lock(&self.cell);
+        let (verdict, effects) = cell.state.acquire(request, context.moment());
+        let acquired = match verdict {
+            Verdict::Use(grant) => Acquired::Now(Ok(Granted { grant, early: None })),
+            Verdict::Refuse(refusal) => Acquired::Now(Err(refusal)),
+            Verdict::Wait { waiter, deadline } => {
+                let (tell, told) = oneshot::channel();
+                cell.waiting.insert(waiter, tell);
+                Acquired::Later(waiter, deadline, told)
+            }
+        };
+        self.run(&mut cell, effects, None, context.shared);
+        acquired
+    }
+
+    /// Gives a unit back; says whether the Machine goes on taking calls.
+    pub(crate) fn release(self: &Arc<Self>, key: SlotKey, context: Context<'_>) -> bool {
+        let mut cell = lock(&self.cell);
+        let (takes_calls, effects) = cell.state.release(key, context.moment());
+        self.run(&mut cell, effects, None, context.shared);
+        takes_calls
+    }
+
+    /// The Machine refused a connection.
+    pub(crate) fn refused(&self, key: SlotKey) {
+        lock(&self.cell).state.refused(key);
+    }
+
+    /// Ends a wait: out of the line, or an answer on its way is given back.
+    pub(crate) fn leave(
+        self: &Arc<Self>,
+        waiter: WaiterId,
+        told: &mut oneshot::Receiver<Answer>,
+        context: Context<'_>,
+    ) {
+        let mut cell = lock(&self.cell);
+        cell.waiting.remove(&waiter);
+        if cell.state.cancel(waiter) {
+            return;
+        }
+        if let Ok(Ok(granted)) = told.try_recv() {
+            let (_, effects) = cell.state.release(granted.grant.key, context.moment());
+            self.run(&mut cell, effects, None, context.shared);
+        }
+    }
+
+    /// A wait passed its deadline; `None` when its answer is on its way.
+    pub(crate) fn timed_out(
+        self: &Arc<Self>,
+        waiter: WaiterId,
+        context: Context<'_>,
+    ) -> Option<Refusal> {
+        let mut cell = lock(&self.cell);
+        let (refusal, effects) = cell.state.timed_out(waiter, context.moment())?;
+        cell.waiting.remove(&waiter);
+        self.run(&mut cell, effects, None, context.shared);
+        Some(refusal)
+    }
+
+    /// A Machine was created or changed.
+    pub(crate) fn put(self: &Arc<Self>, machine: Arc<Machine>, context: Context<'_>) {
+        self.change(context, |state, at| state.put(machine, at));
+    }
+
+    /// A Machine is gone.
+    pub(crate) fn remove(self: &Arc<Self>, machine: &str, context: Context<'_>) {
+        self.change(context, |state, at| state.remove(machine, at));
+    }
+
+    /// A wake came to nothing.
+    pub(crate) fn wake_failed(
+        self: &Arc<Self>,
+        machine: &str,
+        code: &Name,
+        message: &Name,
+        context: Context<'_>,
+    ) {
+        self.change(context, |state, at| {
+            state.wake_failed(machine, code, message, at)
+        });
+    }
+
+    /// Takes a Machine out of service; gives whether it took hold, and its load.
+    pub(crate) fn drain(
+        self: &Arc<Self>,
+        machine: &str,
+        if_idle: bool,
+        context: Context<'_>,
+    ) -> Option<(bool, u32)> {
+        let mut cell = lock(&self.cell);
+        let (drained, load, effects) = cell.state.drain(machine, if_idle, context.moment())?;
+        self.run(&mut cell, effects, None, context.shared);
+        Some((drained, load))
+    }
+
+    /// A port accepted `stream`: the first in line gets it.
+    pub(crate) fn ready(self: &Arc<Self>, probe: &Probe, stream: TcpStream, context: Context<'_>) {
+        let mut cell = lock(&self.cell);
+        let port = probe.internal_port;
+        let (after, effects) = cell.state.ready(probe.epoch, port, context.moment());
+        if let Some(after_us) = after {
+            let machine = probe.machine.id.clone();
+            context.shared.up(Up::Ready {
+                machine,
+                port,
+                after_us,
+            });
+        }
+        let early = Some((probe.machine.id.clone(), port, stream));
+        self.run(&mut cell, effects, early, context.shared);
+    }
+
+    /// Whether a port has still to be tried.
+    pub(crate) fn probe_wish(&self, probe: &Probe) -> ProbeWish {
+        lock(&self.cell)
+            .state
+            .probe_wish(probe.epoch, probe.internal_port)
+    }
+
+    /// Nobody tries the port any more.
+    pub(crate) fn probe_ended(&self, probe: &Probe) {
+        lock(&self.cell)
+            .state
+            .probe_ended(probe.epoch, probe.internal_port);
+    }
+
+    /// What happened since the last report: loads, and how many wait. Puts the app back on the list
+    /// of active ones when it goes on.
+    pub(crate) fn report(self: &Arc<Self>, shared: &Shared) -> (Vec<LoadLine>, usize) {
+        let mut cell = lock(&self.cell);
+        cell.listed = false;
+        let lines = cell.state.report_load();
+        let waiting = cell.state.waiting();
+        self.list(&mut cell, shared);
+        (lines, waiting)
+    }
+
+    /// Machines whose wake is in flight; with `awaited` only those that somebody waits for.
+    pub(crate) fn wakes(&self, awaited: bool) -> Vec<Arc<Machine>> {
+        lock(&self.cell).state.wakes(awaited)
+    }
+
+    fn change(
+        self: &Arc<Self>,
+        context: Context<'_>,
+        transition: impl FnOnce(&mut AppState, Moment<'_>) -> Vec<Effect>,
+    ) {
+        let mut cell = lock(&self.cell);
+        let effects = transition(&mut cell.state, context.moment());
+        self.run(&mut cell, effects, None, context.shared);
+    }
+
+    fn run(
+        self: &Arc<Self>,
+        cell: &mut Cell,
+        effects: Vec<Effect>,
+        mut early: Option<(Name, u16, TcpStream)>,
+        shared: &Shared,
+    ) {
+        for effect in effects {
+            match effect {
+                Effect::Grant(waiter, grant) => {
+                    let fits = |(machine, port, _): &mut (Name, u16, TcpStream)| {
+                        *machine == grant.machine.id && *port == grant.internal_port
+                    };
+                    let early = early.take_if(fits).map(|(_, _, stream)| stream);
+                    cell.answer(waiter, Ok(Granted { grant, early }));
+                }
+                Effect::Fail(waiter, refusal) => cell.answer(waiter, Err(refusal)),
+                Effect::Wake(machine) => {
+                    let (machine, app) = (machine.id.clone(), self.name.clone());
+                    shared.up(Up::Wake { machine, app });
+                }
+                Effect::Probe(probe) => shared.prober.probe(self.clone(), probe),
+            }
+        }
+        self.list(cell, shared);
+    }
+
+    fn list(self: &Arc<Self>, cell: &mut Cell, shared: &Shared) {
+        let active = cell.state.is_active() || cell.state.waiting() > 0;
+        if active && !cell.listed {
+            cell.listed = true;
+            lock(&shared.active).push(self.clone());
+        }
+    }
+}
+
+impl Cell {
+    fn answer(&mut self, waiter: WaiterId, answer: Answer) {
+        // A waiter takes itself out under the same lock before it goes, so somebody listens.
+        if let Some(tell) = self.waiting.remove(&waiter) {
+            drop(tell.send(answer));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What goes up each second: load, who waits, wakes that are still wanted. And the counters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use roost_wire::{Name, Up};
+
+use crate::shared::Shared;
+
+/// The past second's load, and the wakes that somebody still waits for; nothing for what rests.
+pub(crate) fn each_second(shared: &Arc<Shared>) -> Vec<Up> {
+    let mut lines = Vec::new();
+    let mut machines: BTreeMap<Name, BTreeMap<u16, (u32, u32)>> = BTreeMap::new();
+    let mut waiting = BTreeMap::new();
+    for app in shared.take_active() {
+        let (loads, waits) = app.report(shared);
+        for (machine, port, now, peak) in loads {
+            machines
+                .entry(machine)
+                .or_default()
+                .insert(port, (now, peak));
+        }
+        if waits > 0 {
+            waiting.insert(app.name.clone(), waits);
+        }
+        let wakes = app.wakes(true).into_iter();
+        lines.extend(wakes.map(|machine| wake(machine.id.clone(), app.name.clone())));
+    }
+    lines.push(Up::Load { machines, waiting });
+    lines
+}
+
+/// Every wake in flight: the agent is new and has not heard of them.
+pub(crate) fn all_wakes(shared: &Arc<Shared>) -> Vec<Up> {
+    let mut lines = Vec::new();
+    let active = crate::shared::lock(&shared.active);
+    for app in active.iter() {
+        let wakes = app.wakes(false).into_iter();
+        lines.extend(wakes.map(|machine| wake(machine.id.clone(), app.name.clone())));
+    }
+    lines
+}
+
+/// The counters of `stats`.
+pub(crate) fn stats(shared: &Arc<Shared>) -> BTreeMap<String, u64> {
+    let (networks, apps, machines) = shared.table().sizes();
+    let counters = [
+        ("networks", networks),
+        ("apps", apps),
+        ("machines", machines),
+        ("connections", shared.connections.load(Ordering::Relaxed)),
+        ("max_connections", shared.max_connections),
+        ("waiting", shared.waiting.load(Ordering::Relaxed)),
+        ("threads", shared.mailboxes.len()),
+    ];
+    let counters = counters.into_iter();
+    counters
+        .map(|(name, count)| (name.to_owned(), count as u64))
+        .collect()
+}
+
+fn wake(machine: Name, app: Name) -> Up {
+    Up::Wake { machine, app }
+}

@@ -1,0 +1,298 @@
+//! The loop of the control thread.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::unix::net::UnixListener as StdListener;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use roost_wire::{Ack, DecodeError, Down, DownLine, Entity, Kind, Name, PROTOCOL, Stage, Up};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::control::session::Session;
+use crate::control::{apply, report};
+use crate::shared::{Config, Shared};
+
+/// How long connections may go on after SIGTERM.
+const SIGNAL_GRACE: Duration = Duration::from_secs(10);
+/// How often the end looks whether all connections have ended.
+const END_CHECK: Duration = Duration::from_millis(20);
+/// How long an answer waits for the workers; they answer within microseconds unless they are stuck.
+const WORKER_PATIENCE: Duration = Duration::from_secs(5);
+
+struct Server {
+    shared: Arc<Shared>,
+    session: Option<Session>,
+    late: mpsc::Sender<(u64, Ack)>,
+    /// Grows with each connection, so that a late answer goes to who asked.
+    generation: u64,
+    stop_at: Option<Instant>,
+    /// Answers that wait for the workers.
+    unanswered: usize,
+}
+
+/// The signals that end the process gracefully.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes them over. To be done before anybody can see the process listen: until then a signal
+    /// kills it and the socket's file stays.
+    pub(crate) fn take_over() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
+    }
+}
+
+/// Serves agents until the process has to end. Connections may still be open then, when their grace
+/// is over.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    listener: StdListener,
+    mut lines: mpsc::Receiver<Up>,
+    mut signals: Signals,
+) -> io::Result<()> {
+    let listener = UnixListener::from_std(listener)?;
+    let (late, mut answers) = mpsc::channel(64);
+    let mut server = Server {
+        shared,
+        session: None,
+        late,
+        generation: 0,
+        stop_at: None,
+        unanswered: 0,
+    };
+    let mut second = interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !server.has_ended() {
+        let present = server.session.is_some();
+        let check = Instant::now() + END_CHECK;
+        tokio::select! {
+            accepted = listener.accept() => server.accepted(accepted),
+            exchanged = exchange(&mut server.session) => server.exchanged(exchanged),
+            Some(line) = lines.recv(), if present => server.send(&line),
+            Some((generation, ack)) = answers.recv() => server.answer(generation, ack),
+            _ = second.tick() => server.each_second(),
+            _ = signals.terminate.recv() => server.stop(SIGNAL_GRACE),
+            _ = signals.interrupt.recv() => server.stop(SIGNAL_GRACE),
+            () = sleep_until(check), if server.stop_at.is_some() => {}
+        }
+    }
+    server.say_goodbye().await;
+    Ok(())
+}
+
+async fn exchange(session: &mut Option<Session>) -> io::Result<()> {
+    match session {
+        Some(session) => session.exchange().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Server {
+    fn accepted(&mut self, accepted: io::Result<(UnixStream, tokio::net::unix::SocketAddr)>) {
+        match accepted {
+            Ok((stream, _)) => {
+                self.generation += 1;
+                self.session = Some(Session::new(stream));
+            }
+            Err(error) => tracing::warn!(%error, "an agent could not connect"),
+        }
+    }
+
+    fn exchanged(&mut self, exchanged: io::Result<()>) {
+        if let Err(error) = exchanged {
+            tracing::info!(%error, "the agent is away");
+            self.session = None;
+        }
+        while let Some(message) = self.session.as_mut().and_then(Session::next) {
+            let ack = self.take(message);
+            if let Some(ack) = ack {
+                self.send(&Up::Ack(ack));
+            }
+        }
+    }
+
+    fn send(&mut self, line: &Up) {
+        if let Some(session) = &mut self.session {
+            session.send(line);
+        }
+    }
+
+    fn answer(&mut self, generation: u64, ack: Ack) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        if generation == self.generation {
+            self.send(&Up::Ack(ack));
+        }
+    }
+
+    fn each_second(&mut self) {
+        self.shared.next_log_second();
+        // While the agent is away the peaks go on growing until somebody hears of them.
+        if self.session.is_some() {
+            for line in report::each_second(&self.shared) {
+                self.send(&line);
+            }
+        }
+    }
+
+    /// Does what a message asks; `None` when its answer comes later.
+    fn take(&mut self, message: Result<DownLine, DecodeError>) -> Option<Ack> {
+        let DownLine { seq, op } = match message {
+            Ok(line) => line,
+            Err(error) => return Some(failed(error.seq(), error.to_string())),
+        };
+        let mut ack = Ack {
+            seq,
+            ..Ack::default()
+        };
+        match op {
+            Down::Hello {
+                protocol,
+                region,
+                settings,
+            } => {
+                if protocol != PROTOCOL {
+                    let message = format!("this proxy speaks protocol {PROTOCOL}, not {protocol}");
+                    return Some(failed(seq, message));
+                }
+                self.shared.set_config(Config::new(region, settings));
+            }
+            Down::Snapshot { stage } => self.snapshot(stage),
+            Down::Put(entity) => match self.put(entity) {
+                Ok(true) => return self.later(ack),
+                Ok(false) => {}
+                Err(error) => ack.error = Some(error),
+            },
+            Down::Del { kind, id } => apply::del(&self.shared, kind, &id),
+            Down::Drain { machine, if_idle } => return self.drain(seq, &machine, if_idle),
+            Down::WakeFailed {
+                machine,
+                code,
+                message,
+            } => {
+                apply::wake_failed(&self.shared, &machine, &code, &message);
+            }
+            Down::Stats => ack.stats = Some(report::stats(&self.shared)),
+            Down::Stop { grace_ms } => {
+                self.stop(Duration::from_millis(grace_ms));
+                return self.later(ack);
+            }
+        }
+        Some(ack)
+    }
+
+    fn put(&mut self, entity: Entity) -> Result<bool, String> {
+        if let Some(seen) = self
+            .session
+            .as_mut()
+            .and_then(|session| session.snapshot.as_mut())
+        {
+            seen.insert(match &entity {
+                Entity::Network(network) => (Kind::Network, network.id.clone()),
+                Entity::App(app) => (Kind::App, app.id.clone()),
+                Entity::Machine(machine) => (Kind::Machine, machine.id.clone()),
+            });
+        }
+        apply::put(&self.shared, entity)
+    }
+
+    fn snapshot(&mut self, stage: Stage) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        match stage {
+            Stage::Begin => session.snapshot = Some(HashSet::new()),
+            Stage::End => {
+                if let Some(seen) = session.snapshot.take() {
+                    apply::retain(&self.shared, &seen);
+                }
+                for line in report::all_wakes(&self.shared) {
+                    self.send(&line);
+                }
+            }
+        }
+    }
+
+    fn drain(&mut self, seq: u64, machine: &Name, if_idle: bool) -> Option<Ack> {
+        let Some((drained, load)) = apply::drain(&self.shared, machine, if_idle) else {
+            return Some(failed(seq, format!("there is no machine {machine}")));
+        };
+        let ack = Ack {
+            seq,
+            drained: Some(drained),
+            load: Some(load),
+            ..Ack::default()
+        };
+        if drained { self.later(ack) } else { Some(ack) }
+    }
+
+    /// Answers once the workers have done what the message asks of them.
+    fn later(&mut self, ack: Ack) -> Option<Ack> {
+        self.unanswered += 1;
+        let workers = apply::barrier(&self.shared);
+        let (late, generation) = (self.late.clone(), self.generation);
+        tokio::task::spawn_local(async move {
+            let ack = after_all(workers, ack).await;
+            // The loop has ended when nobody receives.
+            drop(late.send((generation, ack)).await);
+        });
+        None
+    }
+
+    fn stop(&mut self, grace: Duration) {
+        tracing::info!(grace_ms = grace.as_millis(), "stopping");
+        self.shared.begin_stop();
+        self.stop_at = Some(Instant::now() + grace);
+    }
+
+    fn has_ended(&self) -> bool {
+        let open = || self.shared.connections.load(Ordering::Relaxed);
+        let idle = || self.unanswered == 0 && open() == 0;
+        self.stop_at
+            .is_some_and(|at| idle() || Instant::now() >= at)
+    }
+
+    /// Writes what is still unsent, without waiting for an agent that does not read.
+    async fn say_goodbye(&mut self) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let flushed = tokio::time::timeout(Duration::from_millis(200), session.flush()).await;
+        if flushed.is_err() {
+            tracing::debug!("the agent did not read the last lines");
+        }
+    }
+}
+
+async fn after_all(workers: Vec<oneshot::Receiver<()>>, mut ack: Ack) -> Ack {
+    let all = async {
+        for worker in workers {
+            // A worker that is gone has nothing to do.
+            drop(worker.await);
+        }
+    };
+    if tokio::time::timeout(WORKER_PATIENCE, all).await.is_err() {
+        ack.error = Some("a worker did not do its part in time".to_owned());
+    }
+    ack
+}
+
+fn failed(seq: u64, error: String) -> Ack {
+    Ack {
+        seq,
+        error: Some(error),
+        ..Ack::default()
+    }
+}

@@ -1,0 +1,293 @@
+//! The response's way to the client.
+
+use std::io;
+
+use roost_http1::{
+    ChunkedScanner, ClientSide, FieldSlots, HeadScanner, RequestFacts, ResponseError,
+    ResponseFraming, ResponseHead, ResponsePolicy, Version, write_chunk, write_trailers,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use super::buffer::Buffer;
+use super::stamp::{SERVER, Stamp};
+use super::upload::Sent;
+use super::watchdog::Activity;
+
+/// Bytes of a body that are copied behind the head, to leave in one write with it.
+const MAX_JOINED: usize = 32 * 1024;
+/// Interim responses before the final one.
+const MAX_INTERIM: usize = 64;
+
+/// A response that went through.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Delivered {
+    /// Complete.
+    Complete {
+        /// The Machine keeps its connection open.
+        machine_persists: bool,
+        /// The client was told that its connection is closed now.
+        client_closes: bool,
+    },
+    /// Both go on with another protocol.
+    Upgraded,
+}
+
+/// Why a response did not go through.
+#[derive(Debug)]
+pub(super) enum DownloadError {
+    /// The Machine closed or reset the connection before the first byte of its response.
+    NoAnswer(io::ErrorKind),
+    /// The Machine's response is invalid or broke off.
+    Bad(&'static str),
+    /// The app asks for a replay.
+    Replay,
+    /// The client does not take more.
+    ClientGone,
+}
+
+/// One response on its way.
+pub(super) struct Download<'a, 'c, 'm> {
+    pub(super) reader: &'a mut ReadHalf<'m>,
+    pub(super) answer: &'a mut Buffer,
+    pub(super) writer: &'a mut WriteHalf<'c>,
+    /// Bytes for the client, not sent yet.
+    pub(super) output: &'a mut Vec<u8>,
+    pub(super) facts: RequestFacts,
+    pub(super) policy: &'a ResponsePolicy,
+    pub(super) stamp: &'a mut Stamp,
+    pub(super) sent: &'a Sent,
+    pub(super) activity: &'a Activity,
+    /// The process is ending: the client must not send more here.
+    pub(super) stopping: bool,
+    /// Set once bytes of the final response may have left.
+    pub(super) begun: &'a std::cell::Cell<bool>,
+}
+
+struct Head {
+    interim: bool,
+    status: u16,
+    framing: ResponseFraming,
+    machine_persists: bool,
+    client_closes: bool,
+}
+
+const CUT_SHORT: DownloadError =
+    DownloadError::Bad("the Machine closed in the middle of its response");
+
+impl Download<'_, '_, '_> {
+    /// Takes the response through.
+    pub(super) async fn run(mut self) -> Result<Delivered, DownloadError> {
+        let mut head = self.head().await?;
+        let mut interim = 0;
+        while head.interim {
+            interim += 1;
+            if interim > MAX_INTERIM {
+                return Err(DownloadError::Bad("too many interim responses"));
+            }
+            self.flush().await?;
+            head = self.head().await?;
+        }
+        self.begun.set(true);
+        if head.status == 101 {
+            self.flush().await?;
+            return Ok(Delivered::Upgraded);
+        }
+        match (head.framing, self.facts.version) {
+            (ResponseFraming::None, _) => {}
+            (ResponseFraming::Length(length), _) => self.length(length).await?,
+            (ResponseFraming::Chunked, Version::Http11) => self.chunks().await?,
+            (ResponseFraming::Chunked, Version::Http10) => self.chunks_as_data().await?,
+            (ResponseFraming::UntilClose, Version::Http11) => self.data_as_chunks().await?,
+            (ResponseFraming::UntilClose, Version::Http10) => self.until_close().await?,
+        }
+        self.flush().await?;
+        let Head {
+            machine_persists,
+            client_closes,
+            ..
+        } = head;
+        Ok(Delivered::Complete {
+            machine_persists,
+            client_closes,
+        })
+    }
+
+    /// Reads one head and writes it for the client into the output.
+    async fn head(&mut self) -> Result<Head, DownloadError> {
+        let mut scanner = HeadScanner::default();
+        let span = loop {
+            if !self.answer.is_empty()
+                && let Some(span) = scanner.scan_response(self.answer.unread()).map_err(bad)?
+            {
+                break span;
+            }
+            let nothing_yet = self.answer.is_empty();
+            match self.answer.fill(self.reader).await {
+                Ok(1..) => self.activity.note(),
+                Ok(0) if nothing_yet => {
+                    return Err(DownloadError::NoAnswer(io::ErrorKind::UnexpectedEof));
+                }
+                Err(error) if nothing_yet => return Err(DownloadError::NoAnswer(error.kind())),
+                Ok(0) | Err(_) => return Err(CUT_SHORT),
+            }
+        };
+        let head = self.rewrite(span.end)?;
+        self.answer.consume(span.end);
+        Ok(head)
+    }
+
+    fn rewrite(&mut self, end: usize) -> Result<Head, DownloadError> {
+        let mut slots = FieldSlots::new();
+        let bytes = self.answer.first(end as u64);
+        let head = ResponseHead::parse(bytes, &mut slots, self.facts.method).map_err(bad)?;
+        let interim = head.is_interim();
+        if head.status == 101 && !self.facts.upgrade {
+            return Err(DownloadError::Bad("a 101 response that nobody asked for"));
+        }
+        if head.replay && !interim {
+            return Err(DownloadError::Replay);
+        }
+        let old = self.facts.version == Version::Http10;
+        let unframed = matches!(
+            head.framing,
+            ResponseFraming::Chunked | ResponseFraming::UntilClose
+        );
+        let client_closes =
+            self.stopping || !self.facts.keep_alive || !self.sent.all.get() || (old && unframed);
+        self.stamp.renew();
+        let side = ClientSide {
+            version: self.facts.version,
+            close: client_closes,
+            server: SERVER,
+            request_id: &self.stamp.id,
+            date: &self.stamp.date,
+        };
+        if !(interim && old) {
+            self.policy.write_response(&head, &side, self.output);
+        }
+        Ok(Head {
+            interim,
+            status: head.status,
+            framing: head.framing,
+            machine_persists: head.keep_alive && head.framing != ResponseFraming::UntilClose,
+            client_closes,
+        })
+    }
+
+    async fn length(&mut self, mut left: u64) -> Result<(), DownloadError> {
+        loop {
+            let count = self.answer.first(left).len();
+            self.pass(count, false).await?;
+            self.answer.consume(count);
+            left -= count as u64;
+            if left == 0 {
+                return Ok(());
+            }
+            self.flush().await?;
+            self.more().await?;
+        }
+    }
+
+    async fn chunks(&mut self) -> Result<(), DownloadError> {
+        let mut chunks = ChunkedScanner::default();
+        loop {
+            let scanned = chunks.scan(self.answer.unread(), None);
+            let progress = scanned.map_err(|error| DownloadError::Bad(error.0))?;
+            self.pass(progress.forward, progress.done).await?;
+            self.answer.consume(progress.consumed);
+            if progress.done {
+                let end = write_trailers(chunks.trailers(), self.output);
+                return end.map_err(|error| DownloadError::Bad(error.0));
+            }
+            self.flush().await?;
+            self.more().await?;
+        }
+    }
+
+    async fn chunks_as_data(&mut self) -> Result<(), DownloadError> {
+        let mut chunks = ChunkedScanner::default();
+        loop {
+            let scanned = chunks.scan(self.answer.unread(), Some(self.output));
+            let progress = scanned.map_err(|error| DownloadError::Bad(error.0))?;
+            self.answer.consume(progress.consumed);
+            self.flush().await?;
+            if progress.done {
+                return Ok(());
+            }
+            self.more().await?;
+        }
+    }
+
+    async fn data_as_chunks(&mut self) -> Result<(), DownloadError> {
+        loop {
+            write_chunk(self.answer.unread(), self.output);
+            self.answer.clear();
+            self.flush().await?;
+            if !self.more_or_end().await? {
+                self.output.extend_from_slice(b"0\r\n\r\n");
+                return Ok(());
+            }
+        }
+    }
+
+    async fn until_close(&mut self) -> Result<(), DownloadError> {
+        loop {
+            self.pass(self.answer.len(), false).await?;
+            self.answer.clear();
+            self.flush().await?;
+            if !self.more_or_end().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Passes the first `count` bytes of the answer on: as they are, unless they can leave in one write
+    /// with the head before them or the end behind them.
+    async fn pass(&mut self, count: usize, last: bool) -> Result<(), DownloadError> {
+        let joins = last || !self.output.is_empty();
+        if joins && self.output.len() + count <= MAX_JOINED {
+            self.output
+                .extend_from_slice(self.answer.first(count as u64));
+            return Ok(());
+        }
+        self.flush().await?;
+        write(self.writer, self.answer.first(count as u64)).await?;
+        self.activity.note();
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), DownloadError> {
+        if !self.output.is_empty() {
+            write(self.writer, self.output).await?;
+            self.output.clear();
+            self.activity.note();
+        }
+        Ok(())
+    }
+
+    async fn more(&mut self) -> Result<(), DownloadError> {
+        if self.more_or_end().await? {
+            Ok(())
+        } else {
+            Err(CUT_SHORT)
+        }
+    }
+
+    async fn more_or_end(&mut self) -> Result<bool, DownloadError> {
+        let count = self.answer.fill(self.reader).await.map_err(|_| CUT_SHORT)?;
+        self.activity.note();
+        Ok(count > 0)
+    }
+}
+
+async fn write(writer: &mut WriteHalf<'_>, bytes: &[u8]) -> Result<(), DownloadError> {
+    writer
+        .write_all(bytes)
+        .await
+        .map_err(|_| DownloadError::ClientGone)
+}
+
+fn bad(error: ResponseError) -> DownloadError {
+    DownloadError::Bad(error.0)
+}

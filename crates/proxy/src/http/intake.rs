@@ -1,0 +1,130 @@
+//! Waits for a request and reads its head.
+
+use std::task::Poll;
+
+use roost_http1::{
+    FieldSlots, HeadScanner, Method, RequestError, RequestFacts, RequestHead, Version,
+    write_https_location,
+};
+use roost_wire::Handler;
+use tokio::io::AsyncWriteExt;
+
+use super::ending::Ending;
+use super::refusal::Refusal;
+use super::session::Session;
+
+/// What came from the client.
+pub(super) enum Intake {
+    /// A valid request. Its head for the Machine is in `request`; its body follows in `input`.
+    Request(RequestFacts),
+    /// A request that the proxy answered itself.
+    Answered,
+    /// No further request.
+    End(Ending),
+}
+
+/// What one head turned out to be.
+enum Head {
+    Forward(RequestFacts),
+    Redirect(RequestFacts, Vec<u8>),
+}
+
+impl Session<'_> {
+    /// Waits for the next request on this connection.
+    pub(super) async fn intake(&mut self) -> Intake {
+        let mut scanner = HeadScanner::default();
+        self.watchdog.begin();
+        loop {
+            let waiting = self.input.is_empty();
+            let found = match scanner.scan_request(self.input.unread()) {
+                Ok(Some(span)) => self.read_head(span.start, span.end).map(Some),
+                other => other.map(|_| None),
+            };
+            match found {
+                Ok(Some(Head::Forward(facts))) => return Intake::Request(facts),
+                Ok(Some(Head::Redirect(facts, location))) => {
+                    return self.redirect(facts, &location).await;
+                }
+                Ok(None) => {}
+                Err(error) => return self.refuse_head(error).await,
+            }
+            let limit = if waiting {
+                self.times.idle
+            } else {
+                self.times.head
+            };
+            let read = std::future::poll_fn(|cx| {
+                if let Poll::Ready(read) = self.input.poll_fill(&mut self.reader, cx) {
+                    return Poll::Ready(Some(read));
+                }
+                self.wakeable.register(cx.waker());
+                if waiting && self.worker.shared.stopping() {
+                    return Poll::Ready(None);
+                }
+                self.watchdog.poll_expired(cx, limit, None).map(|()| None)
+            });
+            match read.await {
+                Some(Ok(1..)) if waiting => self.watchdog.begin(),
+                Some(Ok(1..)) => {}
+                Some(Ok(0) | Err(_)) => return Intake::End(Ending::Close),
+                None if waiting => return Intake::End(Ending::Close),
+                None => {
+                    let line = "the request head took too long";
+                    return self.refuse_unread(Refusal::plain(408, line)).await;
+                }
+            }
+        }
+    }
+
+    /// Reads the head at `start..end` of the input, and takes it out.
+    fn read_head(&mut self, start: usize, end: usize) -> Result<Head, RequestError> {
+        let mut slots = FieldSlots::new();
+        let bytes = self.input.unread().get(start..end).unwrap_or_default();
+        let head = RequestHead::parse(bytes, &mut slots)?;
+        let facts = head.facts;
+        let port = &self.target.service_port;
+        let mut location = Vec::new();
+        if port.force_https
+            && !port.handlers.contains(&Handler::Tls)
+            && write_https_location(&head, 443, &mut location)
+        {
+            self.input.consume(end);
+            return Ok(Head::Redirect(facts, location));
+        }
+        self.request.clear();
+        self.forwarded.write_request(&head, &mut self.request);
+        self.input.consume(end);
+        Ok(Head::Forward(facts))
+    }
+
+    async fn redirect(&mut self, facts: RequestFacts, location: &[u8]) -> Intake {
+        let mut refusal = Refusal::plain(301, "this service is called by https");
+        refusal.location = Some(location);
+        let persists = facts.keep_alive && super::refusal::has_no_body(facts);
+        self.say(&refusal, facts, !persists);
+        match (self.writer.write_all(&self.output).await, persists) {
+            (Ok(()), true) => Intake::Answered,
+            (Ok(()), false) => Intake::End(Ending::Linger),
+            (Err(_), _) => Intake::End(Ending::Close),
+        }
+    }
+
+    async fn refuse_head(&mut self, error: RequestError) -> Intake {
+        self.refuse_unread(Refusal::plain(error.status(), &error.to_string()))
+            .await
+    }
+
+    /// Refuses a request that could not be read: what follows it cannot be either.
+    async fn refuse_unread(&mut self, refusal: Refusal<'_>) -> Intake {
+        let facts = RequestFacts {
+            method: Method::Other,
+            version: Version::Http11,
+            framing: roost_http1::RequestFraming::None,
+            keep_alive: false,
+            upgrade: false,
+        };
+        self.say(&refusal, facts, true);
+        let _ = self.writer.write_all(&self.output).await;
+        Intake::End(Ending::Linger)
+    }
+}

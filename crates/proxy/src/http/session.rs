@@ -1,0 +1,169 @@
+//! One client connection: what lives as long as it does.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use roost_http1::{FieldRule, ForwardedFields, Origin, ResponsePolicy};
+use roost_wire::{Handler, Port};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use super::buffer::Buffer;
+use super::closing::Wakeable;
+use super::ending::Ending;
+use super::intake::Intake;
+use super::stamp::Stamp;
+use super::stash::{self, Buffers};
+use super::watchdog::{Activity, Watchdog};
+use crate::route::Target;
+use crate::worker::Worker;
+
+/// The state of one client connection. Its buffers are used again by each request.
+pub(super) struct Session<'a> {
+    pub(super) worker: &'a Rc<Worker>,
+    pub(super) target: &'a Target,
+    pub(super) reader: ReadHalf<'a>,
+    pub(super) writer: WriteHalf<'a>,
+    /// Bytes from the client.
+    pub(super) input: Buffer,
+    /// Bytes for the client.
+    pub(super) output: Vec<u8>,
+    /// The request's head as the Machine gets it, with its body if that is small.
+    pub(super) request: Vec<u8>,
+    /// How much of `request` is the head.
+    pub(super) head_len: usize,
+    /// Bytes from the Machine.
+    pub(super) answer: Buffer,
+    pub(super) forwarded: ForwardedFields,
+    pub(super) policy: ResponsePolicy,
+    pub(super) stamp: Stamp,
+    pub(super) activity: Activity,
+    pub(super) watchdog: Watchdog,
+    pub(super) times: Times,
+    pub(super) wakeable: Wakeable,
+}
+
+/// The limits of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// Without a byte in either direction.
+    pub(super) idle: Duration,
+    /// From the first byte of a head to its last.
+    pub(super) head: Duration,
+    /// How long an unused connection to a Machine is kept.
+    pub(super) pool: Duration,
+}
+
+/// What happens on the connection next.
+pub(super) enum Next {
+    /// Another request.
+    Request,
+    /// The end.
+    End(Ending),
+}
+
+impl<'a> Session<'a> {
+    /// A connection that was just accepted.
+    pub(super) fn new(
+        worker: &'a Rc<Worker>,
+        target: &'a Target,
+        reader: ReadHalf<'a>,
+        writer: WriteHalf<'a>,
+    ) -> Self {
+        let config = worker.config();
+        let port = &target.service_port;
+        let options = port.http_options.as_deref();
+        let seconds = |value: Option<u32>, default_ms| match value {
+            Some(seconds @ 1..) => Duration::from_secs(seconds.into()),
+            _ => Duration::from_millis(default_ms),
+        };
+        let settings = &config.settings;
+        let times = Times {
+            idle: seconds(
+                options.and_then(|options| options.idle_timeout),
+                settings.http_idle_ms,
+            ),
+            head: seconds(
+                options.and_then(|options| options.headers_read_timeout),
+                settings.head_timeout_ms,
+            ),
+            pool: Duration::from_millis(settings.idle_pool_ms),
+        };
+        let origin = Origin {
+            client: target.client.ip(),
+            called: target.local.ip(),
+            port: target.port,
+            region: &config.region,
+            tls: port.handlers.contains(&Handler::Tls),
+        };
+        let Buffers {
+            input,
+            output,
+            request,
+            answer,
+        } = stash::take();
+        Self {
+            worker,
+            target,
+            reader,
+            writer,
+            input,
+            output,
+            request,
+            head_len: 0,
+            answer,
+            forwarded: ForwardedFields::new(origin),
+            policy: response_policy(port),
+            stamp: Stamp::new(&config.region),
+            activity: Activity::default(),
+            watchdog: Watchdog::new(times.idle.min(times.head)),
+            times,
+            wakeable: Wakeable::default(),
+        }
+    }
+
+    /// Serves the requests one after the other.
+    pub(super) async fn run(mut self) -> Ending {
+        loop {
+            let next = match self.intake().await {
+                Intake::Request(facts) => self.exchange(facts).await,
+                Intake::Answered => Next::Request,
+                Intake::End(ending) => Next::End(ending),
+            };
+            if let Next::End(ending) = next {
+                let Self {
+                    input,
+                    output,
+                    request,
+                    answer,
+                    ..
+                } = self;
+                stash::give(Buffers {
+                    input,
+                    output,
+                    request,
+                    answer,
+                });
+                return ending;
+            }
+            self.input.shrink();
+            self.answer.shrink();
+        }
+    }
+}
+
+fn response_policy(port: &Port) -> ResponsePolicy {
+    let Some(response) = port
+        .http_options
+        .as_deref()
+        .map(|options| &options.response)
+    else {
+        return ResponsePolicy::default();
+    };
+    let rules = response.headers.iter().filter_map(|(name, values)| {
+        FieldRule::new(name, values.iter().map(ToString::to_string).collect())
+    });
+    ResponsePolicy {
+        pristine: response.pristine,
+        rules: rules.collect(),
+    }
+}

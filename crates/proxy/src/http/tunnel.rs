@@ -1,0 +1,72 @@
+//! Bytes both ways after an upgrade, until both sides are done.
+
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+
+use super::buffer::Buffer;
+use super::ending::Ending;
+use super::watchdog::{Activity, Watchdog};
+
+/// One direction: where bytes come from, those already read, and where they go.
+pub(super) struct Way<'a, 'f, 't> {
+    pub(super) from: &'a mut ReadHalf<'f>,
+    pub(super) read: &'a mut Buffer,
+    pub(super) to: &'a mut WriteHalf<'t>,
+}
+
+impl Way<'_, '_, '_> {
+    /// Moves bytes until the end of the stream, and passes the end on.
+    async fn run(self, activity: &Activity) -> io::Result<()> {
+        loop {
+            self.to.write_all(self.read.unread()).await?;
+            self.read.clear();
+            activity.note();
+            if self.read.fill(self.from).await? == 0 {
+                return self.to.shutdown().await;
+            }
+        }
+    }
+}
+
+/// Moves bytes both ways. An end of one side is passed on while the other goes on; an error, or no
+/// byte for `idle`, ends both.
+pub(super) async fn run(
+    up: Way<'_, '_, '_>,
+    down: Way<'_, '_, '_>,
+    activity: &Activity,
+    watchdog: &mut Watchdog,
+    idle: Duration,
+) -> Ending {
+    let mut up = pin!(up.run(activity));
+    let mut down = pin!(down.run(activity));
+    let (mut up_done, mut down_done) = (false, false);
+    watchdog.begin();
+    std::future::poll_fn(|cx| {
+        for (way, done) in [
+            (
+                up.as_mut() as std::pin::Pin<&mut dyn Future<Output = io::Result<()>>>,
+                &mut up_done,
+            ),
+            (down.as_mut(), &mut down_done),
+        ] {
+            if !*done && let Poll::Ready(result) = way.poll(cx) {
+                *done = true;
+                if result.is_err() {
+                    return Poll::Ready(Ending::Reset);
+                }
+            }
+        }
+        if up_done && down_done {
+            return Poll::Ready(Ending::Close);
+        }
+        watchdog
+            .poll_expired(cx, idle, Some(activity))
+            .map(|()| Ending::Reset)
+    })
+    .await
+}

@@ -1,0 +1,125 @@
+//! `roost-proxy`: the data plane of one host.
+//!
+//! `roost-proxy --control PATH [--threads N]` listens on a Unix socket for the agent and does what
+//! `protocol/control.md` says. One thread per core moves bytes, one speaks with the agent, one tries
+//! the ports of Machines that are coming up.
+
+mod app;
+mod applog;
+mod arguments;
+mod control;
+mod dns;
+mod http;
+mod listen;
+mod mailbox;
+mod netns;
+mod probe;
+mod relay;
+mod route;
+mod shared;
+mod splice;
+mod tcp;
+mod worker;
+
+use std::io;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Arguments;
+use crate::probe::Prober;
+use crate::shared::Shared;
+use crate::worker::Worker;
+
+/// Descriptors kept for everything that is not a relayed connection.
+const RESERVED_FILES: u64 = 1024;
+
+fn main() -> ExitCode {
+    // The DNS library warns of each odd message, and Machines may send as many as they like.
+    let usual = |_| EnvFilter::new("info,hickory_proto=error");
+    let filter = EnvFilter::try_from_env("ROOST_LOG").unwrap_or_else(usual);
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+    let arguments = match Arguments::parse(std::env::args_os().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("roost-proxy: {message}");
+            return ExitCode::from(64);
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("roost-proxy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> io::Result<()> {
+    let files = raise_file_limit();
+    let runtime = new_runtime()?;
+    let signals = runtime.block_on(async { control::Signals::take_over() })?;
+    let listener = control::bind(&arguments.control)?;
+    let (prober, jobs) = Prober::new();
+    // Two sockets for each relayed connection; a pipe for bulk is done without when there is none.
+    let connections =
+        usize::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(usize::MAX);
+    let (shared, lines) = Shared::new(arguments.threads, connections.max(16), prober);
+    let shared = Arc::new(shared);
+    let weak = Arc::downgrade(&shared);
+    spawn("probe", move || probe::run(&jobs, &weak))?;
+    for index in 0..arguments.threads {
+        let shared = shared.clone();
+        spawn(&format!("worker-{index}"), move || match new_runtime() {
+            Ok(runtime) => runtime.block_on(Rc::new(Worker::new(shared, seed(index))).run(index)),
+            Err(error) => {
+                tracing::error!(%error, "a worker could not begin");
+                std::process::exit(1);
+            }
+        })?;
+    }
+    let served = runtime.block_on(control::serve(shared, listener, lines, signals));
+    if let Err(error) = std::fs::remove_file(&arguments.control) {
+        tracing::debug!(%error, "the control socket was gone already");
+    }
+    served
+}
+
+fn new_runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map(drop)
+}
+
+/// Differs between workers and runs; only ties depend on it.
+fn seed(index: usize) -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since
+        .map_or(1, |since| u64::from(since.subsec_nanos()))
+        .wrapping_add((index as u64) << 32)
+}
+
+/// Raises the soft limit of open files to the hard one and gives it.
+fn raise_file_limit() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
+}

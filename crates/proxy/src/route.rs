@@ -1,0 +1,198 @@
+//! From a call to a Machine: targets, slots and the errors on the way.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use roost_core::{Grant, Refusal};
+use roost_wire::{LoadUnit, Machine, Name, Port};
+use tokio::net::{TcpSocket, TcpStream};
+
+pub(crate) use crate::app::AppHandle;
+use crate::app::Granted;
+use crate::worker::Worker;
+
+/// What a client connection asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// The app that is called.
+    pub(crate) app: Arc<AppHandle>,
+    /// The external port.
+    pub(crate) port: u16,
+    /// Handlers and options of that port.
+    pub(crate) service_port: Arc<Port>,
+    /// The caller.
+    pub(crate) client: SocketAddr,
+    /// The Flycast address and port that was called.
+    pub(crate) local: SocketAddr,
+}
+
+/// Why a call got no Machine. HTTP answers 503 with it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{code}: {message}")]
+pub(crate) struct RouteError {
+    /// Fly's error code, such as `PM05`.
+    pub(crate) code: Name,
+    /// One sentence.
+    pub(crate) message: String,
+}
+
+impl RouteError {
+    pub(crate) fn new(refusal: &Refusal, http: bool) -> Self {
+        Self {
+            code: refusal.code(http).into(),
+            message: refusal.to_string(),
+        }
+    }
+}
+
+impl From<ConnectError> for RouteError {
+    fn from(error: ConnectError) -> Self {
+        Self {
+            code: error.code.into(),
+            message: error.message,
+        }
+    }
+}
+
+/// Why a Machine was not reached. Already counted: a Machine that refused gets no calls until its
+/// port accepts again, so the next `acquire` waits for it or takes another one.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{code}: {message}")]
+pub(crate) struct ConnectError {
+    /// Fly's error code, such as `PC01`.
+    pub(crate) code: &'static str,
+    /// One sentence.
+    pub(crate) message: String,
+    /// The Machine is alive and refused: acquire again without excluding it. Otherwise exclude it.
+    pub(crate) refused: bool,
+}
+
+/// One unit of load on one service of a Machine. Dropping it gives the unit back.
+pub(crate) struct Slot {
+    worker: Rc<Worker>,
+    app: Arc<AppHandle>,
+    grant: Grant,
+    early: Cell<Option<std::net::TcpStream>>,
+    released: bool,
+}
+
+impl Slot {
+    pub(crate) fn new(worker: Rc<Worker>, app: Arc<AppHandle>, granted: Granted) -> Self {
+        let early = Cell::new(granted.early);
+        Self {
+            worker,
+            app,
+            grant: granted.grant,
+            early,
+            released: false,
+        }
+    }
+
+    fn value(&self) -> &Machine {
+        &self.grant.machine
+    }
+
+    /// The Machine.
+    pub(crate) fn machine(&self) -> &Name {
+        &self.value().id
+    }
+
+    /// Its configuration version; a pooled connection belongs to one of them.
+    pub(crate) fn instance(&self) -> &Name {
+        &self.value().instance
+    }
+
+    /// The port the program listens on.
+    pub(crate) fn internal_port(&self) -> u16 {
+        self.grant.internal_port
+    }
+
+    /// What the unit counts: connections (a new one per request) or requests (pooled).
+    pub(crate) fn unit(&self) -> LoadUnit {
+        let port = self.grant.internal_port;
+        let service = self
+            .value()
+            .services
+            .iter()
+            .find(|one| one.internal_port == port);
+        service.map_or(LoadUnit::Connections, |service| service.concurrency.unit)
+    }
+
+    /// Opens a connection to the Machine, within `connect_timeout`. The first call after a wake gives
+    /// the connection that proved the port.
+    pub(crate) async fn connect(&self) -> Result<TcpStream, ConnectError> {
+        if let Some(stream) = self.early.take() {
+            return TcpStream::from_std(stream).map_err(|error| self.failed(&error));
+        }
+        let timeout = self.worker.config().settings.connect_timeout();
+        match tokio::time::timeout(timeout, self.dial()).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(self.failed(&error)),
+            Err(_) => Err(self.failed(&io::ErrorKind::TimedOut.into())),
+        }
+    }
+
+    async fn dial(&self) -> io::Result<TcpStream> {
+        let machine = self.value();
+        let missing = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let netns = self
+            .worker
+            .shared
+            .netns(&machine.network)
+            .ok_or_else(missing)?;
+        let address =
+            SocketAddr::from((machine.ip4.ok_or_else(missing)?, self.grant.internal_port));
+        let socket = netns.tcp4_socket()?;
+        socket.set_tcp_nodelay(true)?;
+        TcpSocket::from_std_stream(socket.into())
+            .connect(address)
+            .await
+    }
+
+    fn failed(&self, error: &io::Error) -> ConnectError {
+        let (machine, port) = (self.machine(), self.grant.internal_port);
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        if refused {
+            self.app.refused(self.grant.key);
+        }
+        let (code, what) = match error.kind() {
+            io::ErrorKind::ConnectionRefused => ("PC01", "refused the connection"),
+            io::ErrorKind::ConnectionReset => ("PC03", "reset the connection"),
+            io::ErrorKind::ConnectionAborted => ("PC04", "aborted the connection"),
+            io::ErrorKind::TimedOut => ("PC05", "did not accept in time"),
+            _ => ("PC06", "was not reached"),
+        };
+        let message = format!(
+            "machine {machine} {what} on port {port} ({error}); does the app listen on 0.0.0.0:{port}?"
+        );
+        ConnectError {
+            code,
+            message,
+            refused,
+        }
+    }
+
+    /// Gives the unit back and says whether a connection to the Machine may be kept for later: it
+    /// may when the Machine goes on taking calls. Put it into the pool before the next await.
+    pub(crate) fn release(mut self) -> bool {
+        self.give_back()
+    }
+
+    fn give_back(&mut self) -> bool {
+        if std::mem::replace(&mut self.released, true) {
+            return false;
+        }
+        let config = self.worker.config();
+        self.app
+            .release(self.grant.key, self.worker.context(&config))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}

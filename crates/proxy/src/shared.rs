@@ -1,0 +1,261 @@
+//! What all threads share: the table, the apps' routing state, settings, and the way up to the agent.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
+
+use roost_core::{Limits, Micros, Table};
+use roost_wire::{Level, Name, Settings, Up};
+use tokio::sync::mpsc;
+
+use crate::app::AppHandle;
+use crate::applog::AppLog;
+use crate::mailbox::Mailbox;
+use crate::netns::Netns;
+use crate::probe::Prober;
+
+/// Lines for the agent that may wait while it is away or slow.
+const UPWARD_BOUND: usize = 8192;
+
+/// Shared by every thread of the process.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    started: Instant,
+    table: RwLock<Table>,
+    apps: RwLock<HashMap<Name, Arc<AppHandle>>>,
+    namespaces: RwLock<HashMap<Name, Arc<Netns>>>,
+    config: RwLock<Arc<Config>>,
+    config_version: AtomicU64,
+    up: mpsc::Sender<Up>,
+    applog: AppLog,
+    /// Apps that have something to report.
+    pub(crate) active: Mutex<Vec<Arc<AppHandle>>>,
+    /// The one thread that tries ports.
+    pub(crate) prober: Prober,
+    /// One per worker thread.
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    /// Client connections that are open.
+    pub(crate) connections: Arc<AtomicUsize>,
+    /// How many of them there may be.
+    pub(crate) max_connections: usize,
+    /// Calls that wait, over all apps.
+    pub(crate) waiting: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+/// What the agent's `hello` said.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Region of this host.
+    pub(crate) region: Name,
+    /// Times and bounds.
+    pub(crate) settings: Settings,
+    /// The same for `roost-core`.
+    pub(crate) limits: Limits,
+}
+
+impl Config {
+    /// What a `hello` asks for.
+    pub(crate) fn new(region: Name, settings: Settings) -> Self {
+        let limits = Limits::new(region.clone(), &settings);
+        Self {
+            region,
+            settings,
+            limits,
+        }
+    }
+}
+
+impl Shared {
+    /// An empty table for `threads` workers. Gives also where the lines for the agent come out.
+    pub(crate) fn new(
+        threads: usize,
+        max_connections: usize,
+        prober: Prober,
+    ) -> (Self, mpsc::Receiver<Up>) {
+        let (up, lines) = mpsc::channel(UPWARD_BOUND);
+        let shared = Self {
+            started: Instant::now(),
+            table: RwLock::default(),
+            apps: RwLock::default(),
+            namespaces: RwLock::default(),
+            config: RwLock::new(Arc::new(Config::new(Name::from(""), Settings::default()))),
+            config_version: AtomicU64::new(1),
+            up,
+            applog: AppLog::default(),
+            active: Mutex::default(),
+            prober,
+            mailboxes: (0..threads).map(|_| Arc::new(Mailbox::default())).collect(),
+            connections: Arc::default(),
+            max_connections,
+            waiting: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        };
+        (shared, lines)
+    }
+
+    /// Microseconds since the process started.
+    pub(crate) fn now(&self) -> Micros {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant of a time given in microseconds since the process started.
+    pub(crate) fn instant(&self, at: Micros) -> tokio::time::Instant {
+        (self.started + std::time::Duration::from_micros(at)).into()
+    }
+
+    /// The routing table; hold it shortly and never over an await.
+    pub(crate) fn table(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The routing table, to be changed by the control thread alone.
+    pub(crate) fn table_mut(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The routing state of an app.
+    pub(crate) fn app(&self, name: &str) -> Option<Arc<AppHandle>> {
+        self.apps
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    /// The routing state of an app, made when it is not there.
+    pub(crate) fn app_or_new(&self, name: &Name) -> Arc<AppHandle> {
+        let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(AppHandle::new(name.clone()));
+        apps.entry(name.clone()).or_insert_with(new).clone()
+    }
+
+    /// Forgets the routing state of an app. Those who use it still go on.
+    pub(crate) fn forget_app(&self, name: &str) {
+        self.apps
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+    }
+
+    /// The region and settings in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Changes whenever [`Self::config`] does, so that threads may keep a copy.
+    pub(crate) fn config_version(&self) -> u64 {
+        self.config_version.load(Ordering::Acquire)
+    }
+
+    /// Puts another region and other settings in force.
+    pub(crate) fn set_config(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.config_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// The open namespace of a network on this host.
+    pub(crate) fn netns(&self, network: &str) -> Option<Arc<Netns>> {
+        self.namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(network)
+            .cloned()
+    }
+
+    /// Sets or forgets the namespace of a network.
+    pub(crate) fn set_netns(&self, network: &Name, netns: Option<Arc<Netns>>) {
+        let mut all = self
+            .namespaces
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match netns {
+            Some(netns) => all.insert(network.clone(), netns),
+            None => all.remove(network),
+        };
+    }
+
+    /// Sends a line to the agent. Never waits; a line that finds no room is dropped.
+    pub(crate) fn up(&self, line: Up) {
+        if self.up.try_send(line).is_err() {
+            tracing::debug!("the agent does not read: a line was dropped");
+        }
+    }
+
+    /// Writes a line to an app's log, bounded per app and second. Never waits.
+    pub(crate) fn log(
+        &self,
+        app: &str,
+        machine: Option<&str>,
+        code: &str,
+        message: &str,
+        request: Option<&str>,
+    ) {
+        self.log_at(Level::Error, app, machine, Some(code), message, request);
+    }
+
+    /// As [`Self::log`], with a level and perhaps no code.
+    pub(crate) fn log_at(
+        &self,
+        level: Level,
+        app: &str,
+        machine: Option<&str>,
+        code: Option<&str>,
+        message: &str,
+        request: Option<&str>,
+    ) {
+        if self.applog.admit(app) {
+            self.up(Up::Log {
+                app: app.into(),
+                machine: machine.map(Into::into),
+                level,
+                code: code.map(Into::into),
+                message: message.into(),
+                request: request.map(Into::into),
+            });
+        }
+    }
+
+    /// Starts a new second for the log bound, and tells of what was left out in the past one.
+    pub(crate) fn next_log_second(&self) {
+        for (app, count) in self.applog.next_second() {
+            self.up(Up::Log {
+                app,
+                machine: None,
+                level: Level::Warn,
+                code: None,
+                message: format!("{count} more lines of the proxy were left out").into(),
+                request: None,
+            });
+        }
+    }
+
+    /// Whether the process is ending: nothing new is accepted, and an unused client connection
+    /// should be closed.
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Begins the end: listeners close.
+    pub(crate) fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        for mailbox in &self.mailboxes {
+            mailbox.stop();
+        }
+    }
+
+    /// The apps that have something to report; each has to be put back by
+    /// [`crate::app::AppHandle::report`].
+    pub(crate) fn take_active(&self) -> Vec<Arc<AppHandle>> {
+        std::mem::take(&mut *lock(&self.active))
+    }
+}
+
+/// Locks; what a panicking thread left behind is still whole, since no transition of ours panics.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,216 @@
+//! One thread of the proxy: its pool, its way to a Machine, and its mail.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use roost_core::{Refusal, Request, WaiterId};
+use roost_wire::Name;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use crate::app::{Acquired, Answer, AppHandle, Context};
+use crate::http::closing;
+use crate::http::pool::Pool;
+use crate::listen::Listeners;
+use crate::route::{RouteError, Slot, Target};
+use crate::shared::{Config, Shared};
+
+/// How many Machines one call is tried on.
+const MAX_TRIES: usize = 3;
+
+/// One per thread, shared by its tasks as an `Rc`.
+pub(crate) struct Worker {
+    /// What all threads share.
+    pub(crate) shared: Arc<Shared>,
+    /// Unused connections to Machines.
+    pub(crate) pool: Pool,
+    config: RefCell<(u64, Arc<Config>)>,
+    random: Cell<u64>,
+}
+
+impl Worker {
+    /// A worker; `seed` makes its choices differ from the others'.
+    pub(crate) fn new(shared: Arc<Shared>, seed: u64) -> Self {
+        let config = RefCell::new((0, shared.config()));
+        Self {
+            shared,
+            pool: Pool::new(),
+            config,
+            random: Cell::new(seed | 1),
+        }
+    }
+
+    /// The region and settings in force, without touching what other threads use.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        let version = self.shared.config_version();
+        let mut kept = self.config.borrow_mut();
+        if kept.0 != version {
+            *kept = (version, self.shared.config());
+        }
+        kept.1.clone()
+    }
+
+    pub(crate) fn context<'a>(&'a self, config: &'a Config) -> Context<'a> {
+        // A Weyl sequence through a multiply: enough to spread ties.
+        let random = self.random.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.random.set(random);
+        let random = (random ^ (random >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        Context {
+            shared: &self.shared,
+            config,
+            random,
+        }
+    }
+
+    /// Gets a unit of load on the best Machine. Queues at the hard limit, wakes a sleeping Machine
+    /// and holds the call until it is ready; within the bounds of the settings. `held_bytes` is how
+    /// much of the client's data is held meanwhile; Machines in `exclude` are not taken. Dropping the
+    /// future leaves the queue.
+    pub(crate) async fn acquire(
+        self: &Rc<Self>,
+        target: &Target,
+        held_bytes: usize,
+        exclude: &[Name],
+    ) -> Result<Slot, RouteError> {
+        let http = target.service_port.is_http();
+        let request = Request {
+            port: target.port,
+            exclude,
+            held_bytes,
+        };
+        let config = self.config();
+        let answer = match target.app.acquire(request, self.context(&config)) {
+            Acquired::Now(answer) => answer,
+            Acquired::Later(waiter, deadline, told) => {
+                let wait = Wait {
+                    worker: self,
+                    app: &target.app,
+                    waiter,
+                    told,
+                };
+                wait.answer(deadline).await
+            }
+        };
+        match answer {
+            Ok(granted) => Ok(Slot::new(self.clone(), target.app.clone(), granted)),
+            Err(refusal) => Err(RouteError::new(&refusal, http)),
+        }
+    }
+
+    /// Gets a unit of load together with a new connection, trying another Machine where one cannot be
+    /// reached.
+    pub(crate) async fn reach(
+        self: &Rc<Self>,
+        target: &Target,
+        held_bytes: usize,
+    ) -> Result<(Slot, TcpStream), RouteError> {
+        let mut exclude = Vec::new();
+        let mut tries = 0;
+        loop {
+            let slot = self.acquire(target, held_bytes, &exclude).await?;
+            tries += 1;
+            let error = match slot.connect().await {
+                Ok(stream) => return Ok((slot, stream)),
+                Err(error) => error,
+            };
+            if tries == MAX_TRIES {
+                return Err(error.into());
+            }
+            if !error.refused {
+                exclude.push(slot.machine().clone());
+                self.shared.log(
+                    &target.app.name,
+                    Some(slot.machine()),
+                    error.code,
+                    &error.message,
+                    None,
+                );
+            }
+        }
+    }
+
+    /// Does what the control thread asks, until the process ends.
+    pub(crate) async fn run(self: Rc<Self>, index: usize) {
+        let Some(mailbox) = self.shared.mailboxes.get(index).cloned() else {
+            return;
+        };
+        let mut listeners = Listeners::new(self.clone(), index);
+        loop {
+            let mail = mailbox.next().await;
+            for network in &mail.networks {
+                listeners.reconcile(network);
+            }
+            for machine in &mail.purges {
+                self.pool.purge(machine);
+            }
+            if mail.stop {
+                listeners.close_all();
+                closing::wake_all();
+            }
+            // A listener closes when its task is next looked at, which is before us after this.
+            tokio::task::yield_now().await;
+            for done in mail.done {
+                // It fails when nobody waits any more.
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// A place in line; dropping it leaves the line.
+struct Wait<'a> {
+    worker: &'a Rc<Worker>,
+    app: &'a Arc<AppHandle>,
+    waiter: WaiterId,
+    told: oneshot::Receiver<Answer>,
+}
+
+impl Wait<'_> {
+    async fn answer(mut self, deadline: u64) -> Answer {
+        let shared = &self.worker.shared;
+        let most = self.worker.config().settings.max_waiters;
+        let _counted = Counted::new(shared);
+        if shared.waiting.load(Ordering::Relaxed) > most {
+            return Err(Refusal::QueueFull);
+        }
+        let told = tokio::time::timeout_at(shared.instant(deadline), &mut self.told).await;
+        if let Ok(answer) = told {
+            return answer.unwrap_or(Err(Refusal::Exhausted));
+        }
+        let config = self.worker.config();
+        match self
+            .app
+            .timed_out(self.waiter, self.worker.context(&config))
+        {
+            Some(refusal) => Err(refusal),
+            // The answer came at the very moment of the deadline.
+            None => self.told.try_recv().unwrap_or(Err(Refusal::Exhausted)),
+        }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let config = self.worker.config();
+        self.app
+            .leave(self.waiter, &mut self.told, self.worker.context(&config));
+    }
+}
+
+/// Counts one who waits while it lives.
+struct Counted<'a>(&'a Shared);
+
+impl<'a> Counted<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}

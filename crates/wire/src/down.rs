@@ -1,0 +1,146 @@
+//! Messages from the agent to the proxy.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::entity::{Entity, Name};
+
+/// One downward line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownLine {
+    /// Number of the message on its connection; answered by one ack.
+    pub seq: u64,
+    /// What to do.
+    #[serde(flatten)]
+    pub op: Down,
+}
+
+/// What the agent asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Down {
+    /// First on each connection.
+    Hello {
+        /// Version the agent speaks.
+        protocol: u32,
+        /// Region of this host.
+        #[serde(default = "no_region")]
+        region: Name,
+        /// Times and bounds.
+        #[serde(default)]
+        settings: Settings,
+    },
+    /// Start or end of a full snapshot.
+    Snapshot {
+        /// Which of both.
+        stage: Stage,
+    },
+    /// Create or replace.
+    Put(Entity),
+    /// Remove; a missing one is fine.
+    Del {
+        /// What kind of thing.
+        kind: Kind,
+        /// Its id.
+        id: Name,
+    },
+    /// Take no new work for a Machine.
+    Drain {
+        /// The Machine.
+        machine: Name,
+        /// Only when nothing uses or awaits it.
+        #[serde(default)]
+        if_idle: bool,
+    },
+    /// A wake came to nothing.
+    WakeFailed {
+        /// The Machine.
+        machine: Name,
+        /// Error code such as `PM07`.
+        code: Name,
+        /// One sentence.
+        message: Name,
+    },
+    /// Ask for counters.
+    Stats,
+    /// End gracefully.
+    Stop {
+        /// How long connections may go on.
+        #[serde(default)]
+        grace_ms: u64,
+    },
+}
+
+/// Stage of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Puts follow.
+    Begin,
+    /// What was not put is gone.
+    End,
+}
+
+/// Kind of an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A network.
+    Network,
+    /// An app.
+    App,
+    /// A Machine.
+    Machine,
+}
+
+/// Times and bounds; every field has a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// How long somebody waits for a wake.
+    pub wake_timeout_ms: u64,
+    /// How long somebody waits at the hard limit.
+    pub queue_timeout_ms: u64,
+    /// How long a connect to a Machine may take.
+    pub connect_timeout_ms: u64,
+    /// How long an unused connection to a Machine is kept.
+    pub idle_pool_ms: u64,
+    /// How long a client connection may be idle between requests.
+    pub http_idle_ms: u64,
+    /// How long a request's head may take.
+    pub head_timeout_ms: u64,
+    /// Waiters of one app.
+    pub max_waiters_app: usize,
+    /// Waiters of all apps.
+    pub max_waiters: usize,
+    /// Where other names are asked: `ip` or `ip#port`.
+    pub resolvers: Vec<Name>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            wake_timeout_ms: 60_000,
+            queue_timeout_ms: 60_000,
+            connect_timeout_ms: 5_000,
+            idle_pool_ms: 4_000,
+            http_idle_ms: 60_000,
+            head_timeout_ms: 60_000,
+            max_waiters_app: 1_024,
+            max_waiters: 16_384,
+            resolvers: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// [`Self::connect_timeout_ms`] as a duration.
+    pub const fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+}
+
+fn no_region() -> Name {
+    Name::from("")
+}

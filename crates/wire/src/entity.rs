@@ -1,0 +1,285 @@
+//! What the agent tells about: networks, apps and Machines.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A shared, immutable name or id; cloning it costs a reference count.
+pub type Name = Arc<str>;
+
+/// One thing of the table, as carried by `put`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+pub enum Entity {
+    /// A private network.
+    Network(Network),
+    /// An app and its Flycast addresses.
+    App(App),
+    /// A Machine and its services.
+    Machine(Machine),
+}
+
+/// A private network and, when it has one on this host, its router namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Unique id.
+    pub id: Name,
+    /// Name within the organization.
+    pub name: Name,
+    /// Slug of the organization.
+    pub org: Name,
+    /// Prefix of all its addresses, such as `fdaa:0:1::/48`.
+    pub prefix: Name,
+    /// Path of the router namespace's file; `None` while there is none here.
+    #[serde(default)]
+    pub netns: Option<Name>,
+}
+
+/// An app: a name and the addresses it is called at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Unique name.
+    pub id: Name,
+    /// Slug of the organization.
+    pub org: Name,
+    /// The network its Machines are on.
+    pub network: Name,
+    /// Flycast addresses, possibly on other networks.
+    #[serde(default)]
+    pub addresses: Vec<Address>,
+}
+
+/// A Flycast address: callers on `network` reach the app at `ip`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The network of the callers.
+    pub network: Name,
+    /// The address.
+    pub ip: Ipv6Addr,
+}
+
+/// A Machine as the agent sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Unique id.
+    pub id: Name,
+    /// Its app.
+    pub app: Name,
+    /// The network it is on.
+    pub network: Name,
+    /// Region of its host.
+    #[serde(default = "empty")]
+    pub region: Name,
+    /// Configuration version.
+    #[serde(default = "empty")]
+    pub instance: Name,
+    /// Its state.
+    pub state: MachineState,
+    /// Its 6PN address.
+    #[serde(default)]
+    pub ip6: Option<Ipv6Addr>,
+    /// The address the proxy dials.
+    #[serde(default)]
+    pub ip4: Option<Ipv4Addr>,
+    /// Takes no traffic.
+    #[serde(default)]
+    pub cordoned: bool,
+    /// A wake may start it.
+    #[serde(default)]
+    pub startable: bool,
+    /// Named by DNS.
+    #[serde(default = "yes")]
+    pub dns: bool,
+    /// Process group.
+    #[serde(default = "empty")]
+    pub group: Name,
+    /// Metadata, for DNS.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<Name, Name>,
+    /// What it offers.
+    #[serde(default)]
+    pub services: Vec<Service>,
+}
+
+/// The state of a Machine, as far as the proxy tells states apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineState {
+    /// Made, never run.
+    Created,
+    /// On its way up; its port is tried while somebody waits.
+    Starting,
+    /// Running.
+    Started,
+    /// On its way down.
+    Stopping,
+    /// Processes gone.
+    Stopped,
+    /// On its way to a freeze.
+    Suspending,
+    /// Frozen.
+    Suspended,
+    /// Any other state: at rest, not routable.
+    #[serde(other)]
+    Resting,
+}
+
+impl MachineState {
+    /// The word used on the wire and in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Starting => "starting",
+            Self::Started => "started",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Suspending => "suspending",
+            Self::Suspended => "suspended",
+            Self::Resting => "resting",
+        }
+    }
+
+    /// Whether the Machine's processes run or are about to.
+    pub const fn is_up(self) -> bool {
+        matches!(self, Self::Starting | Self::Started)
+    }
+}
+
+/// One `internal_port` of a Machine and the external ports that lead to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Transport protocol.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Where the program listens.
+    pub internal_port: u16,
+    /// Where callers connect.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// A call may wake the Machine.
+    #[serde(default = "yes")]
+    pub autostart: bool,
+    /// Load limits.
+    #[serde(default)]
+    pub concurrency: Concurrency,
+}
+
+/// Transport protocol of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP; not served.
+    Udp,
+    /// Something newer than this crate; not served.
+    #[serde(other)]
+    Other,
+}
+
+/// One external port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// The external port.
+    pub port: u16,
+    /// What is done to the bytes; none means raw TCP.
+    #[serde(default)]
+    pub handlers: Vec<Handler>,
+    /// Answer plaintext requests with a redirect.
+    #[serde(default)]
+    pub force_https: bool,
+    /// Settings of the `http` handler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_options: Option<Box<HttpOptions>>,
+}
+
+impl Port {
+    /// Whether the `http` handler serves it.
+    pub fn is_http(&self) -> bool {
+        self.handlers.contains(&Handler::Http)
+    }
+}
+
+/// What the proxy does on a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handler {
+    /// HTTP.
+    Http,
+    /// TLS ended here.
+    Tls,
+    /// `PostgreSQL`'s way into TLS.
+    PgTls,
+    /// PROXY protocol header to the Machine.
+    ProxyProto,
+    /// Something newer than this crate.
+    #[serde(other)]
+    Other,
+}
+
+/// `http_options` of fly.toml.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HttpOptions {
+    /// Compress answers; `None` means the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress: Option<bool>,
+    /// Speak HTTP/2 without TLS to the Machine.
+    #[serde(default)]
+    pub h2_backend: bool,
+    /// Seconds without a byte in either direction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<u32>,
+    /// Seconds to receive a request's head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers_read_timeout: Option<u32>,
+    /// Changes to answers.
+    #[serde(default)]
+    pub response: HttpResponse,
+}
+
+/// `http_options.response` of fly.toml.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HttpResponse {
+    /// Add nothing of our own.
+    #[serde(default)]
+    pub pristine: bool,
+    /// Header → values; an empty list removes the header.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<Name, Vec<Name>>,
+}
+
+/// Load limits of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// What is counted.
+    #[serde(default, rename = "type")]
+    pub unit: LoadUnit,
+    /// From here on others are preferred.
+    #[serde(default)]
+    pub soft_limit: Option<u32>,
+    /// From here on nothing new is taken.
+    #[serde(default)]
+    pub hard_limit: Option<u32>,
+}
+
+/// What load counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadUnit {
+    /// Open connections.
+    #[default]
+    Connections,
+    /// Requests under way.
+    Requests,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn empty() -> Name {
+    Name::from("")
+}

@@ -1,0 +1,22 @@
+//! The control messages between the agent and `roost-proxy`: types and the line codec.
+//!
+//! The law is `protocol/control.md`; the counterpart is the Python room `proxyctl`. Nothing here
+//! opens a socket: [`LineReader`] and [`encode`] work on bytes that somebody else moves.
+
+mod down;
+mod entity;
+mod line;
+mod state;
+mod up;
+
+pub use down::{Down, DownLine, Kind, Settings, Stage};
+pub use entity::{
+    Address, App, Concurrency, Entity, Handler, HttpOptions, HttpResponse, LoadUnit, Machine,
+    MachineState, Name, Network, Port, Protocol, Service,
+};
+pub use line::{DecodeError, LineReader, MAX_LINE, decode, encode};
+pub use state::{Change, State};
+pub use up::{Ack, Level, Up};
+
+/// The protocol version spoken by this crate.
+pub const PROTOCOL: u32 = 1;

@@ -1,0 +1,96 @@
+//! Messages from the proxy to the agent.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::entity::Name;
+
+/// One upward line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ev", rename_all = "snake_case")]
+pub enum Up {
+    /// Answer to a downward message.
+    Ack(Ack),
+    /// First line of a connection.
+    Hello {
+        /// Version the proxy speaks.
+        protocol: u32,
+        /// Version of the program.
+        version: Name,
+        /// Its process id.
+        pid: u32,
+    },
+    /// Somebody waits for a Machine.
+    Wake {
+        /// The Machine.
+        machine: Name,
+        /// Its app.
+        app: Name,
+    },
+    /// Load within the past second.
+    Load {
+        /// Machine → internal port → (now, peak).
+        machines: BTreeMap<Name, BTreeMap<u16, (u32, u32)>>,
+        /// App → how many wait.
+        waiting: BTreeMap<Name, usize>,
+    },
+    /// A port accepted for the first time after a start.
+    Ready {
+        /// The Machine.
+        machine: Name,
+        /// The internal port.
+        port: u16,
+        /// Since the `put` that made it `starting` or `started`.
+        after_us: u64,
+    },
+    /// A line for an app's log.
+    Log {
+        /// The app.
+        app: Name,
+        /// The Machine it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        machine: Option<Name>,
+        /// How bad.
+        level: Level,
+        /// Error code such as `PR01`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<Name>,
+        /// One sentence.
+        message: Name,
+        /// Id of the request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<Name>,
+    },
+}
+
+/// Answer to one downward message.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Ack {
+    /// Number of the message; 0 when it could not be read.
+    pub seq: u64,
+    /// Why it was not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Answer to `drain`: whether it took hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<bool>,
+    /// Answer to `drain`: the Machine's load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<u32>,
+    /// Answer to `stats`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<BTreeMap<String, u64>>,
+}
+
+/// Severity of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// For the curious.
+    Info,
+    /// Something may be wrong.
+    Warn,
+    /// Something failed.
+    Error,
+}

@@ -1,0 +1,101 @@
+"""The API: puts routes, authentication, limits and errors together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.responses import HTMLResponse
+
+from roost import __version__
+from roost.api import errors
+from roost.api.auth import Failures, require_token, require_token_of_reader
+from roost.api.docs_page import PAGE
+from roost.api.limits import Limits
+from roost.api.parts import DeployService, Parts, ScaleService
+from roost.api.routes import (
+    addresses,
+    apps,
+    attach,
+    consoles,
+    deploys,
+    inside,
+    leases,
+    logs,
+    machine_verbs,
+    machines,
+    platform,
+    secrets,
+)
+from roost.control.host import HostIdentity
+from roost.control.service import Control
+
+ROUTERS = (
+    apps.router,
+    addresses.router,
+    secrets.router,
+    machines.router,
+    machine_verbs.router,
+    leases.router,
+    inside.router,
+    attach.router,
+    deploys.router,
+    logs.router,
+    consoles.router,
+    platform.router,
+)
+
+
+def create_app(
+    control: Control,
+    deployer: DeployService,
+    scaler: ScaleService,
+    host: HostIdentity,
+    *,
+    group: asyncio.TaskGroup,
+) -> FastAPI:
+    """The ASGI application. Deploys run in `group`, so they outlive their requests."""
+    app = FastAPI(
+        title="Roost",
+        version=__version__,
+        description="Private services on your own Linux hosts. Shapes of Fly's Machines API.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.parts = Parts(
+        control=control, deployer=deployer, scaler=scaler, host=host, group=group
+    )
+    app.state.failures = Failures(control.context.clock)
+    app.add_middleware(Limits)
+    errors.install(app)
+    v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_token)])
+    for router in ROUTERS:
+        v1.include_router(router)
+    app.include_router(v1)
+    _add_health(app)
+    _add_docs(app)
+    return app
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/v1/health", tags=["platform"])
+    async def health() -> dict[str, bool]:
+        """Whether the API answers; the only call that needs no token."""
+        return {"ok": True}
+
+
+def _add_docs(app: FastAPI) -> None:
+    reader = [Depends(require_token_of_reader)]
+
+    @app.get("/openapi.json", include_in_schema=False, dependencies=reader)
+    async def schema() -> dict[str, Any]:
+        """The machine-readable description."""
+        return app.openapi()
+
+    @app.get("/docs", include_in_schema=False, dependencies=reader)
+    async def page() -> HTMLResponse:
+        """The page for people."""
+        return HTMLResponse(PAGE)

@@ -1,0 +1,51 @@
+"""What the routes work with, made once by `create_app`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Protocol, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from roost.control.host import HostIdentity
+from roost.control.service import Control
+from roost.deploy.progress import Progress
+from roost.deploy.request import DeployRequest
+
+
+class DeployService(Protocol):
+    """Brings a configuration out; `roost.deploy.deployer.Deployer` is one."""
+
+    def run(self, app: str, request: DeployRequest, *, user: str) -> AsyncIterator[Progress]:
+        """What happens, up to `done` or `failed`; must be read to its end by one task."""
+        ...
+
+
+class ScaleService(Protocol):
+    """Changes how many Machines an app has; `roost.deploy.scaler.Scaler` is one."""
+
+    async def count(self, app: str, counts: Mapping[str, str | int]) -> list[str]:
+        """A sentence for each Machine made or destroyed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Services, the host, and the group in which work goes on after its caller went away."""
+
+    control: Control
+    deployer: DeployService
+    scaler: ScaleService
+    host: HostIdentity
+    group: asyncio.TaskGroup
+
+
+def _parts(connection: HTTPConnection) -> Parts:
+    return cast("Parts", connection.app.state.parts)
+
+
+PartsDep = Annotated[Parts, Depends(_parts)]
+"""A route's parameter that gets the parts."""

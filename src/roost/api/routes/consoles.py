@@ -1,0 +1,46 @@
+"""Consoles (Roost's own): a Machine to look around from inside a network."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from roost.api.bodies import ConsoleBody
+from roost.api.parts import Parts, PartsDep
+from roost.api.views import Json, machine_view
+from roost.control.machine_requests import CreateMachine
+from roost.errors import ConflictError, NotFoundError
+from roost.images.base import HOST_IMAGE
+from roost.model.machine_config import Dns, Init, MachineConfig, Restart
+from roost.model.records import Network
+
+router = APIRouter(tags=["consoles"])
+CONFIG = MachineConfig(
+    image=HOST_IMAGE,
+    init=Init(cmd=("/bin/sleep", "inf")),
+    restart=Restart(policy="no"),
+    dns=Dns(skip_registration=True),
+    auto_destroy=True,
+)
+
+
+@router.post("/consoles", status_code=201)
+async def create_console(parts: PartsDep, body: ConsoleBody) -> Json:
+    """Make an ephemeral Machine on the host image in a network; attach to it, then destroy it."""
+    network = parts.control.networks.get(body.org, body.network)
+    app = await _app(parts, network)
+    machine = await parts.control.machines.create(app, CreateMachine(config=CONFIG))
+    return {"app": app, "machine": machine_view(machine)}
+
+
+async def _app(parts: Parts, network: Network) -> str:
+    """The internal app that consoles of a network belong to."""
+    name = f"roost-console-{network.id}"
+    try:
+        app = parts.control.apps.get(name)
+    except NotFoundError:
+        app = await parts.control.apps.create(
+            name, org=network.org, network=network.name, internal=True
+        )
+    if not app.internal:
+        raise ConflictError(f'an app named "{name}" is in the way', hint="destroy it first")
+    return name

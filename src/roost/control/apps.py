@@ -1,0 +1,152 @@
+"""Apps: made on one network for ever, destroyed with everything they have."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from roost.control.app_lookup import find_app, get_app
+from roost.control.context import Context
+from roost.control.machines import Machines
+from roost.control.networks import Networks
+from roost.control.numbers import Numbers
+from roost.errors import ConflictError, DeadlineError
+from roost.model.ids import app_name
+from roost.model.machine_state import MachineState
+from roost.model.records import Address, App, Counter, Machine, Record, Release, Secret
+from roost.store.base import Change, Delete, Put
+
+AppStatus = Literal["pending", "deployed"]
+
+DESTROY_TIMEOUT = 360.0
+"""Seconds that destroy() waits for Machines to end: the longest kill_timeout, and a minute."""
+_PAGE = 500
+_MAX_TRIES = 8
+
+
+class Apps:
+    """Make, look up, change and destroy apps."""
+
+    def __init__(
+        self, context: Context, numbers: Numbers, networks: Networks, machines: Machines
+    ) -> None:
+        self._context = context
+        self._store = context.store
+        self._numbers = numbers
+        self._networks = networks
+        self._machines = machines
+
+    async def create(
+        self,
+        name: str,
+        *,
+        org: str = "personal",
+        network: str = "",
+        wants_flycast: bool = False,
+        internal: bool = False,
+    ) -> App:
+        """Make an app on a network of an organization; the network is made when missing.
+
+        Raises InvalidError (malformed name), NotFoundError (organization), ConflictError with the
+        code `name_taken`.
+        """
+        checked = app_name(name)
+        self._refuse_taken(checked)
+        target = await self._networks.ensure(org, network)
+        app = App(
+            id=checked,
+            name=checked,
+            org=target.org,
+            network=target.name,
+            network_id=target.id,
+            number=await self._numbers.take("app"),
+            internal=internal,
+            wants_flycast=wants_flycast,
+            created_at=self._context.clock.now_ms(),
+        )
+        try:
+            await self._store.commit(Put(app, expect=0))
+        except ConflictError:
+            self._refuse_taken(checked)
+            raise
+        return app
+
+    def get(self, name: str) -> App:
+        """The app. Raises NotFoundError (`app "x" not found`)."""
+        return get_app(self._store, name)
+
+    def list(self, org: str | None = None, *, internal: bool = False) -> list[App]:
+        """Apps by name, of one organization or of all; Roost's own only when asked for."""
+        found = self._store.scan(App) if org is None else self._store.find(App, "org", org)
+        return [stored.record for stored in found if internal or not stored.record.internal]
+
+    def status(self, app: App) -> AppStatus:
+        """`deployed` once a release of the app was completed, else `pending`."""
+        releases = self._store.find(Release, "app", app.name)
+        done = any(stored.record.status == "complete" for stored in releases)
+        return "deployed" if done else "pending"
+
+    async def want_flycast(self, name: str, wanted: bool) -> None:
+        """Remember whether the first deploy shall allocate a private address.
+
+        Raises NotFoundError.
+        """
+        for _ in range(_MAX_TRIES):
+            stored = find_app(self._store, name)
+            changed = stored.record.model_copy(update={"wants_flycast": wanted})
+            if changed == stored.record:
+                return
+            try:
+                await self._store.commit(Put(changed, expect=stored.revision))
+            except ConflictError:
+                continue
+            return
+        raise ConflictError(f'app "{name}" is changed by too many at once', hint="try again")
+
+    async def destroy(self, name: str) -> None:
+        """End and remove everything of an app: Machines, addresses, secrets, releases, logs.
+
+        Waits until the Machines are gone. Asked again after a crash in the middle, it completes.
+        Raises NotFoundError, and DeadlineError (the app stays, without the Machines that ended).
+        """
+        app = self.get(name)
+        with self._machines.closing(app.name):
+            await self._end_machines(app)
+            await self._remove_records(app)
+        await asyncio.to_thread(self._context.logs.remove, app.name)
+
+    async def _end_machines(self, app: App) -> None:
+        living = [m.id for m in self._machines.list(app.name)]
+        for machine_id in living:
+            await self._machines.destroy_unleased(app.name, machine_id)
+        deadline = self._context.clock.monotonic() + DESTROY_TIMEOUT
+        for machine_id in living:
+            left = deadline - self._context.clock.monotonic()
+            try:
+                await self._machines.wait(
+                    app.name, machine_id, frozenset({MachineState.DESTROYED}), max(left, 0)
+                )
+            except DeadlineError as error:
+                raise DeadlineError(
+                    f'app "{app.name}" is not destroyed: machine {machine_id} has not ended',
+                    hint="look at its log and try again",
+                ) from error
+
+    async def _remove_records(self, app: App) -> None:
+        """The app itself goes last, with its few other records, so that a crash is repeatable."""
+        while batch := self._store.find(Machine, "app", app.name, limit=_PAGE):
+            await self._store.commit(*(Delete(Machine, s.record.key) for s in batch))
+        kinds: tuple[type[Record], ...] = (Address, Secret, Release)
+        changes: list[Change] = [
+            Delete(kind, stored.record.key)
+            for kind in kinds
+            for stored in self._store.find(kind, "app", app.name)
+        ]
+        changes += [Delete(Counter, f"{series}/{app.name}") for series in ("secret", "release")]
+        await self._store.commit(*changes, Delete(App, app.name))
+
+    def _refuse_taken(self, name: str) -> None:
+        if self._store.get(App, name) is not None:
+            raise ConflictError(
+                f'app name "{name}" is taken', hint="choose another name", code="name_taken"
+            )

@@ -1,0 +1,25 @@
+"""What every service of control works with, made once by the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from roost.clock import Clock
+from roost.control.host import HostAgent, HostIdentity
+from roost.control.logs import AppLogs
+from roost.home import Home
+from roost.store.base import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Store, time, randomness (`random(n)` gives n bytes), this host, its agent, logs, paths."""
+
+    store: Store
+    clock: Clock
+    random: Callable[[int], bytes]
+    host: HostIdentity
+    agent: HostAgent
+    logs: AppLogs
+    home: Home

@@ -1,0 +1,55 @@
+"""Control: all services of the control plane in one value.
+
+Control validates what users ask for, writes it to the store and pokes the host's agent. It never
+touches the host itself, and never waits for the agent except where a method says so.
+"""
+
+from __future__ import annotations
+
+from roost.control.addresses import Addresses
+from roost.control.apps import Apps
+from roost.control.context import Context
+from roost.control.machines import Machines
+from roost.control.networks import Networks
+from roost.control.numbers import Numbers
+from roost.control.orgs import Orgs
+from roost.control.releases import Releases
+from roost.control.secret_key import ensure_key
+from roost.control.secrets import Secrets
+from roost.control.tokens import Tokens, write_token_file
+from roost.model.ids import DEFAULT_NETWORK, PERSONAL_ORG
+
+
+class Control:
+    """The services, wired: `orgs`, `networks`, `apps`, `addresses`, `secrets`, `machines`,
+    `releases`, `tokens`.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        numbers = Numbers(context.store)
+        self.orgs = Orgs(context)
+        self.networks = Networks(context, numbers, self.orgs)
+        self.tokens = Tokens(context)
+        self.releases = Releases(context, numbers)
+        self.secrets = Secrets(context, numbers)
+        self.machines = Machines(context, numbers)
+        self.addresses = Addresses(context, numbers, self.networks)
+        self.apps = Apps(context, numbers, self.networks, self.machines)
+
+    async def first_start(self) -> str | None:
+        """Make what every Roost has; repeated at each start, it completes what a crash left out.
+
+        The personal organization with its default network, the key that seals secrets, and the
+        admin token, which is also written to `home.token` (0600). Returns the token's text when
+        it was made now, else None. Raises UnavailableError when ROOST_HOME cannot be written.
+        """
+        ensure_key(self.context.home.secret_key, self.context.random)
+        await self.orgs.ensure(PERSONAL_ORG, "Personal")
+        await self.networks.ensure(PERSONAL_ORG, DEFAULT_NETWORK)
+        if self.tokens.any():
+            return None
+        text = self.tokens.make_text()
+        write_token_file(self.context.home.token, text)
+        await self.tokens.keep("admin", text)
+        return text

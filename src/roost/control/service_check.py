@@ -1,0 +1,89 @@
+"""Whether a Machine's services can work: ports, handlers, limits. Pure.
+
+Source: docs/networking/services, docs/reference/configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from roost.errors import InvalidError
+from roost.model.machine_config import Port, Service
+from roost.spec import durations
+
+HANDLERS: frozenset[frozenset[str]] = frozenset(
+    frozenset(handlers)
+    for handlers in (
+        (),
+        ("tls",),
+        ("http",),
+        ("tls", "http"),
+        ("pg_tls",),
+        ("proxy_proto",),
+        ("proxy_proto", "tls"),
+    )
+)
+"""Mixes that have a meaning; `tcp` is another word for none."""
+
+
+def check_services(services: Iterable[Service]) -> None:
+    """Raises InvalidError with a sentence that names service and port."""
+    taken: list[tuple[str, range]] = []
+    for service in services:
+        where = f"the service on internal port {service.internal_port}"
+        _check_limits(service, where)
+        for port in service.ports:
+            span = _span(port, where)
+            _check_handlers(service, port, span, where)
+            _check_free(service.protocol, span, taken)
+            taken.append((service.protocol, span))
+
+
+def _check_limits(service: Service, where: str) -> None:
+    limits = service.concurrency
+    soft, hard = (limits.soft_limit, limits.hard_limit) if limits else (None, None)
+    if soft and hard and hard < soft:
+        raise InvalidError(f"{where} has a hard_limit ({hard}) below its soft_limit ({soft})")
+    if service.auto_stop_after is not None and durations.read(service.auto_stop_after) < 0:
+        raise InvalidError(f"{where} has a negative auto_stop_after")
+
+
+def _span(port: Port, where: str) -> range:
+    match port.port, port.start_port, port.end_port:
+        case int(single), None, None:
+            return range(single, single + 1)
+        case None, int(first), int(last) if first <= last:
+            return range(first, last + 1)
+        case None, int(first), int(last):
+            raise InvalidError(f"{where} has a port range from {first} down to {last}")
+        case _:
+            raise InvalidError(
+                f"a port of {where} is incomplete", hint="give port, or start_port and end_port"
+            )
+
+
+def _check_handlers(service: Service, port: Port, span: range, where: str) -> None:
+    handlers = frozenset(port.handlers) - {"tcp"}
+    listed = ", ".join(sorted(handlers))
+    if service.protocol == "udp" and handlers:
+        raise InvalidError(f"port {span[0]} of {where} is udp, so it cannot have handlers")
+    if handlers not in HANDLERS:
+        raise InvalidError(
+            f"the handlers {listed} of port {span[0]} do not go together",
+            hint="use none, http, tls, tls + http, pg_tls, proxy_proto or proxy_proto + tls",
+        )
+    if port.force_https and "http" not in handlers:
+        raise InvalidError(
+            f"port {span[0]} of {where} has force_https without the http handler",
+            hint='add handlers = ["http"], or remove force_https',
+        )
+
+
+def _check_free(protocol: str, span: range, taken: Iterable[tuple[str, range]]) -> None:
+    for other_protocol, other in taken:
+        if protocol == other_protocol and span[0] <= other[-1] and other[0] <= span[-1]:
+            port = max(span[0], other[0])
+            raise InvalidError(
+                f"port {port}/{protocol} is offered twice by one Machine",
+                hint="give each service a port of its own",
+            )

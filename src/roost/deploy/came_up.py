@@ -1,0 +1,150 @@
+"""Whether a Machine came up and stayed up: its state, then its history. Event-driven.
+
+The smoke check watches for a while after the start (docs/launch/deploy). It fails when the program
+ended without having been asked to; a program without services may finish with exit code 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from roost.control.service import Control
+from roost.deploy.managed import group_of
+from roost.deploy.progress import MachineFailedError
+from roost.errors import DeadlineError
+from roost.model.machine_state import MachineState
+from roost.model.records import Machine, MachineEvent
+
+LAST_LINES = 20
+
+_UP = frozenset({MachineState.STARTED})
+_OVER = frozenset({MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED})
+_DOWN = frozenset(
+    {
+        MachineState.CREATED,
+        MachineState.STOPPED,
+        MachineState.SUSPENDED,
+        MachineState.FAILED,
+    }
+)
+_LEFT = frozenset(MachineState) - _UP
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Waits for Machines of an app; times in seconds."""
+
+    control: Control
+    app: str
+    wait_timeout: float
+    smoke_window: float
+
+    async def up(self, machine: Machine) -> None:
+        """Until this version of the Machine is started and was so for the smoke window.
+
+        Raises MachineFailedError, and RoostError when somebody else changed the Machine.
+        """
+        before = frozenset(event.id for event in machine.events)
+        reached = await self._reach(machine, _UP | _OVER)
+        if reached.state is MachineState.STARTED and self.smoke_window > 0:
+            reached = await self._settle(reached)
+        await self._judge(reached, before)
+
+    async def down(self, machine: Machine) -> None:
+        """Until the Machine rests without running. Raises as `up`."""
+        reached = await self._reach(machine, _DOWN)
+        if reached.state is MachineState.FAILED:
+            raise await self._failure(reached, None)
+
+    async def gone(self, machine: Machine) -> None:
+        """Until the Machine is destroyed. Raises MachineFailedError."""
+        await self._reach(machine, frozenset({MachineState.DESTROYED}))
+
+    async def _reach(self, machine: Machine, states: frozenset[MachineState]) -> Machine:
+        try:
+            return await self.control.machines.wait(
+                self.app, machine.id, states, self.wait_timeout, machine.instance_id
+            )
+        except DeadlineError as error:
+            raise MachineFailedError(
+                error.message,
+                machine=machine.id,
+                output=await self._tail(machine),
+                hint=f"see `roost logs -a {self.app}`",
+            ) from error
+
+    async def _settle(self, machine: Machine) -> Machine:
+        """The Machine as soon as it is not started any more, at the latest after the window."""
+        try:
+            return await self.control.machines.wait(
+                self.app, machine.id, _LEFT, self.smoke_window, machine.instance_id
+            )
+        except DeadlineError:
+            return self.control.machines.get(self.app, machine.id)
+
+    async def _judge(self, machine: Machine, before: frozenset[str]) -> None:
+        ended = _last_unrequested_exit(machine, before)
+        if ended is not None and not _finished_well(machine, ended):
+            raise await self._failure(machine, ended)
+        if machine.state is MachineState.FAILED:
+            raise await self._failure(machine, None)
+
+    async def _failure(
+        self, machine: Machine, ended: Mapping[str, Any] | None
+    ) -> MachineFailedError:
+        who = f"machine {machine.id} of group {group_of(machine)}"
+        code: int | None = None
+        if ended is not None:
+            code = _number(ended.get("exit_code"))
+            memory = ", out of memory" if ended.get("oom_killed") else ""
+            what = f"{who} exited with code {code}{memory} soon after its start"
+        else:
+            reason = _reason(machine)
+            what = f"{who} could not be started{f': {reason}' if reason else ''}"
+        return MachineFailedError(
+            what,
+            machine=machine.id,
+            exit_code=code,
+            output=await self._tail(machine),
+            hint=f"see `roost logs -a {self.app}`; other Machines keep what they run",
+        )
+
+    async def _tail(self, machine: Machine) -> tuple[str, ...]:
+        logs = self.control.context.logs
+        return tuple(await asyncio.to_thread(logs.tail, self.app, machine.id, LAST_LINES))
+
+
+def _last_unrequested_exit(machine: Machine, before: frozenset[str]) -> Mapping[str, Any] | None:
+    for event in machine.events:
+        if event.id in before:
+            return None
+        if event.type == "exit":
+            ended = _exit_event(event)
+            if not ended.get("requested_stop"):
+                return ended
+    return None
+
+
+def _exit_event(event: MachineEvent) -> Mapping[str, Any]:
+    found = (event.request or {}).get("exit_event")
+    return found if isinstance(found, dict) else {}
+
+
+def _finished_well(machine: Machine, ended: Mapping[str, Any]) -> bool:
+    return (
+        ended.get("exit_code") == 0 and not ended.get("restarting") and not machine.config.services
+    )
+
+
+def _reason(machine: Machine) -> str | None:
+    for event in machine.events:
+        if event.request and isinstance(event.request.get("error"), str):
+            return str(event.request["error"])
+    return None
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None

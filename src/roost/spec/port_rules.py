@@ -1,0 +1,129 @@
+"""Rules of external ports: given, in order, not used twice, with fitting handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from roost.spec import groups
+from roost.spec.app_config import AppConfig
+from roost.spec.problems import Finding
+from roost.spec.services import HttpService, Port, Service
+from roost.spec.toml_lines import Path
+
+HTTP_PORT = 80
+HTTPS_PORT = 443
+MOST_PORTS = 1000
+"""Entries of all [[services.ports]] together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    first: int
+    last: int
+    protocol: str
+    groups: frozenset[str]
+    path: Path
+    service: str
+
+
+def check_ports(config: AppConfig) -> Iterator[Finding]:
+    """Findings about `[[services.ports]]` and the ports of `[http_service]`."""
+    for number, service in enumerate(config.services):
+        if not service.ports:
+            yield Finding(
+                path=("services", number),
+                message="this service has no [[services.ports]], so nothing can reach it",
+                hint="add one with port = …",
+                level="warning",
+            )
+        for position, port in enumerate(service.ports):
+            path = ("services", number, "ports", position)
+            yield from _given(path, port)
+            yield from _handlers(path, port, service.protocol)
+    yield from _overlaps(config)
+
+
+def _given(path: Path, port: Port) -> Iterator[Finding]:
+    ends = (port.start_port, port.end_port)
+    if port.port is not None and ends != (None, None):
+        key = "start_port" if port.start_port is not None else "end_port"
+        yield Finding(
+            path=(*path, key),
+            message="a port is given twice: `port` and a range",
+            hint="keep either port, or start_port and end_port",
+        )
+    elif port.port is None and None in ends:
+        yield Finding(
+            path=path,
+            message="no port is given",
+            hint="add port = …, or both start_port = … and end_port = …",
+        )
+    elif (port.start_port or 0) > (port.end_port or 65535):
+        yield Finding(
+            path=(*path, "end_port"),
+            message=f"`end_port` {port.end_port} is less than `start_port` {port.start_port}",
+            hint="exchange them",
+        )
+
+
+def _handlers(path: Path, port: Port, protocol: str) -> Iterator[Finding]:
+    if protocol == "udp" and port.handlers:
+        yield Finding(
+            path=(*path, "handlers"),
+            message="a udp port cannot have handlers",
+            hint="remove `handlers`",
+        )
+    if port.force_https and "http" not in port.handlers:
+        yield Finding(
+            path=(*path, "force_https"),
+            message="`force_https` needs the `http` handler on this port",
+            hint='add handlers = ["http"], or remove force_https',
+        )
+
+
+def _overlaps(config: AppConfig) -> Iterator[Finding]:
+    uses = list(_uses(config))
+    if len(uses) > MOST_PORTS:
+        yield Finding(
+            path=("services",),
+            message=f"there are {len(uses)} entries of external ports",
+            hint=f"at most {MOST_PORTS} are possible; use ranges (start_port, end_port)",
+        )
+        return
+    for number, use in enumerate(uses):
+        for other in uses[:number]:
+            meets = use.first <= other.last and other.first <= use.last
+            if meets and use.protocol == other.protocol and use.groups & other.groups:
+                text = str(use.first) if use.first == use.last else f"{use.first}-{use.last}"
+                yield Finding(
+                    path=use.path,
+                    message=f"{use.protocol} port {text} is already used by {other.service}",
+                    hint="give each service of a process group ports of its own",
+                )
+                break
+
+
+def _uses(config: AppConfig) -> Iterator[_Use]:
+    if config.http_service is not None:
+        for number in (HTTP_PORT, HTTPS_PORT):
+            mine = _groups(config, config.http_service)
+            yield _Use(number, number, "tcp", mine, ("http_service",), "[http_service]")
+    for number, service in enumerate(config.services):
+        for position, port in enumerate(service.ports):
+            span = port.span()
+            if span is not None:
+                key = "port" if port.port is not None else "start_port"
+                yield _Use(
+                    *span,
+                    service.protocol,
+                    _groups(config, service),
+                    ("services", number, "ports", position, key),
+                    f"services[{number}]",
+                )
+
+
+def _groups(config: AppConfig, service: HttpService | Service) -> frozenset[str]:
+    return frozenset(
+        group for group in groups.names(config) if groups.matches(service, group, config)
+    )
