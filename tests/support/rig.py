@@ -134,7 +134,7 @@ class Rig:
         """A Machine on the host image to call from."""
         body = {"app_name": app, "org_slug": "personal", "network": network}
         self.call("POST", "/v1/apps", body)
-        config = {"image": "roost/host", "init": {"cmd": ["/usr/bin/sleep", "infinity"]}}
+        config = {"image": "roost/host", "init": {"cmd": ["/bin/sleep", "infinity"]}}
         made = self.call("POST", f"/v1/apps/{app}/machines", {"config": config})
         self.wait(app, "started", made["id"])
         return Caller(self, app, made["id"])

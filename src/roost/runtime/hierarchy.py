@@ -25,6 +25,9 @@ from roost.runtime.limits import V1_CONTROLLERS
 CGROUP = Path("/sys/fs/cgroup")
 _WANTED = frozenset({"cpu", "memory", "pids"})
 
+FIRST_NAMESPACES = frozenset(f"mnt:[{number}]" for number in (4026531832, 4026531840, 4026531841))
+"""Links of the mount namespace a kernel boots with: fixed in new kernels, first of all in old."""
+
 
 class CgroupMode(StrEnum):
     """What limits and freezing rest on."""
@@ -136,11 +139,16 @@ def needs_cover() -> bool:
 
 
 def in_private_namespace() -> bool:
-    """Whether our mount namespace is not the one of process 1 (unreadable: in a user's own)."""
+    """Whether what we mount stays among us: not in the mount namespace of the whole host.
+
+    Process 1 tells it. Where it may not be asked, root goes by the numbers that kernels give to
+    the first namespace; in a user namespace the kernel itself refuses mounts in a foreign one.
+    """
+    mine = Path("/proc/thread-self/ns/mnt").readlink().name
     try:
-        return Path("/proc/thread-self/ns/mnt").readlink() != Path("/proc/1/ns/mnt").readlink()
+        return mine != Path("/proc/1/ns/mnt").readlink().name
     except OSError:
-        return True
+        return mine not in FIRST_NAMESPACES
 
 
 def cover(v1_folder: Path, *, rootless: bool) -> None:

@@ -16,6 +16,7 @@ import errno
 import os
 import shutil
 import stat
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from roost.runtime.base import Mounted
 from roost.runtime.bundle import APP_DIR
 
 _MAX_ACCOUNTS = 4 << 20
+_MAX_LINKS = 40
 
 
 @contextlib.contextmanager
@@ -186,32 +188,45 @@ def _join(folder: str, path: str) -> str:
 
 def _executable(roots: Mapping[str, Path], path: str) -> str:
     """ "yes", "no" (there, but not executable) or "" (absent)."""
-    normal = os.path.normpath(path)
-    prefix = max((p for p in roots if _below(normal, p)), key=len, default="/")
-    inside = "/" + normal[len(prefix) :].lstrip("/")
-    with _folder(roots[prefix]) as top:
-        try:
-            descriptor = linux.open_in_root(top, inside, os.O_PATH)
-        except OSError as error:
-            # A symlink out of a bind (/app/python -> /usr/bin/python3) resolves from "/" inside.
-            if prefix != "/" and error.errno in (errno.ENOENT, errno.ENOTDIR):
-                return _link_target(roots, top, inside)
-            return ""
-        try:
-            mode = os.fstat(descriptor).st_mode
-        finally:
-            os.close(descriptor)
+    try:
+        mode = _mode_inside(roots, path)
+    except OSError:
+        return ""
     return "yes" if stat.S_ISREG(mode) and mode & 0o111 else "no"
 
 
-def _link_target(roots: Mapping[str, Path], top: int, inside: str) -> str:
-    try:
-        target = os.readlink(inside.lstrip("/"), dir_fd=top)
-    except OSError:
-        return ""
-    if not target.startswith("/") or any(_below(target, p) for p in roots if p != "/"):
-        return ""
-    return _executable(roots, target)
+def _mode_inside(roots: Mapping[str, Path], path: str) -> int:
+    """Mode of what a path leads to inside, where links cross from one root into another
+    (/bin -> usr/bin, with /usr a bind; /app/python -> /usr/bin/python3). Raises OSError.
+    """
+    left = deque(path.split("/"))
+    done, mode, links = "/", stat.S_IFDIR, 0
+    while left:
+        part = left.popleft()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            done, mode = os.path.dirname(done), stat.S_IFDIR  # noqa: PTH120 - a path inside
+            continue
+        place = f"{done.rstrip('/')}/{part}"
+        found = _host_place(roots, place)
+        mode = os.lstat(found).st_mode
+        if not stat.S_ISLNK(mode):
+            done = place
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            raise OSError(errno.ELOOP, "too many links", path)
+        target = os.readlink(found)  # noqa: PTH115 - as it stands, not resolved on this host
+        done = "/" if target.startswith("/") else done
+        left.extendleft(reversed(target.split("/")))
+    return mode
+
+
+def _host_place(roots: Mapping[str, Path], path: str) -> Path:
+    """Where a path inside, free of links but for its last part, is on this host."""
+    prefix = max((p for p in roots if _below(path, p)), key=len, default="/")
+    return roots[prefix] / path[len(prefix) :].lstrip("/")
 
 
 def _below(path: str, prefix: str) -> bool:

@@ -54,7 +54,7 @@ class World:
         self._mark(step)
 
     def _exit(self) -> None:
-        """The record's side of an exit: a restart goes on, an unasked end of a started one rests."""
+        """The record's side: a restart goes on, an unasked end of a started one rests."""
         if self.state is S.RESTARTING:
             self.state = S.STARTING
         elif self.state in (S.STARTED, S.STARTING):
@@ -104,7 +104,7 @@ SITUATIONS = [
 
 @pytest.mark.parametrize(("state", "goal", "seen"), SITUATIONS)
 def test_every_situation_comes_to_rest(state: MachineState, goal: Goal, seen: Seen) -> None:
-    """From any record and any host, executing first steps ends in a state that rests at its goal."""
+    """From any record and any host, executing first steps ends at rest, at the goal."""
     world = World(state, goal, seen)
     for _ in range(20):
         steps = world.plan()
