@@ -45,7 +45,7 @@ $(VENV)/.python: requirements-dev.lock $(VENV)/.packages
 	@touch $@
 
 $(BIN)/roost-proxy: $(VENV)/.python pyproject.toml $(RUST_SOURCES)
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: help setup demo test check bench docs clean
