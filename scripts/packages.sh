@@ -8,14 +8,13 @@ needed=(
   "crun:crun:runs containers (runc works too)"
   "conmon:conmon:keeps their output and exit status"
   "nft:nftables:guards the private networks"
+  "catatonit:catatonit:passes signals on and reaps processes inside a Machine"
   "nsenter:util-linux:enters namespaces"
   "cargo:cargo:builds the proxy"
 )
 useful=(
   "runc:runc:runs containers where crun cannot (rootless on hybrid cgroups)"
-  "skopeo:skopeo:fetches images"
-  "umoci:umoci:unpacks images"
-  "catatonit:catatonit:reaps processes inside a Machine"
+  "skopeo:skopeo:fetches and unpacks images"
   "redis-server:redis-server:the demo's TCP app"
   "dig:dnsutils:roost dig, and the DNS tests"
   "curl:curl:tests"

@@ -64,7 +64,7 @@ class ScriptedHost:
     def publish(self, app: str) -> None:
         pass
 
-    async def resolve_image(self, reference: str) -> Image:
+    async def resolve_image(self, reference: str, *, fresh: bool = False) -> Image:
         if reference not in self.images:
             raise NotFoundError(f"image {reference!r} does not exist")
         return Image(reference=reference, digest=f"sha256:{reference}")

@@ -105,7 +105,7 @@ class FakeHost:
         )
         self.store.commit_now(Put(failed))
 
-    async def resolve_image(self, reference: str) -> Image:
+    async def resolve_image(self, reference: str, *, fresh: bool = False) -> Image:
         """Any reference, or those of `images`."""
         if self.images is not None and reference not in self.images:
             raise NotFoundError(f"image {reference!r} not found")

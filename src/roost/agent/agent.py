@@ -63,9 +63,9 @@ class Agent:
         """See HostAgent."""
         self._worker(machine_id).poke()
 
-    async def resolve_image(self, reference: str) -> Image:
+    async def resolve_image(self, reference: str, *, fresh: bool = False) -> Image:
         """See HostAgent."""
-        return await self.parts.images.pull(reference)
+        return await self.parts.images.pull(reference, always=fresh)
 
     async def signal(self, machine_id: str, signo: int) -> None:
         """See HostAgent."""

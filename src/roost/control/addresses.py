@@ -89,7 +89,10 @@ class Addresses:
             raise NotFoundError(
                 f"app {name!r} has no address {text}", hint=f"`roost ips list -a {name}` shows them"
             )
-        await self._store.commit(Delete(Address, text))
+        owner = self._store.get(App, name)
+        assert owner is not None
+        # The app comes along, so that whoever watches knows whose address it was.
+        await self._store.commit(Delete(Address, text), Put(owner.record, expect=owner.revision))
         return stored.record
 
     def warnings(self, address: Address) -> Sequence[str]:

@@ -32,8 +32,11 @@ class HostAgent(Protocol):
         """The record changed: reconcile this Machine now. Never blocks, never raises."""
         ...
 
-    async def resolve_image(self, reference: str) -> Image:
-        """Pull and unpack. Raises InvalidError, NotFoundError, UnavailableError."""
+    async def resolve_image(self, reference: str, *, fresh: bool = False) -> Image:
+        """Pull and unpack; `fresh` asks the registry again what a tag means.
+
+        Raises InvalidError, NotFoundError, UnavailableError.
+        """
         ...
 
     async def signal(self, machine_id: str, signo: int) -> None:

@@ -48,7 +48,6 @@ def examine(home: Home) -> list[Finding]:
         lambda: _program("nft", "missing", "guards the private networks", package="nftables"),
         lambda: _program("nsenter", "missing", "enters namespaces", package="util-linux"),
         lambda: _program("skopeo", "degraded", "fetches images; roost/host works without"),
-        lambda: _program("umoci", "degraded", "inspects images; roost/host works without"),
         lambda: _program("catatonit", "degraded", "reaps processes inside Machines"),
         _egress,
         _proxy,

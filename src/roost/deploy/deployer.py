@@ -187,7 +187,7 @@ class Deployer:
         if chosen.warning:
             report.warning(chosen.warning)
         report.step(f"resolve image {image}")
-        resolved = await control.context.agent.resolve_image(image)
+        resolved = await control.context.agent.resolve_image(image, fresh=True)
         report.info(f"image {resolved.reference} is {resolved.digest}", image=resolved.reference)
         return _Order(
             app=app,
