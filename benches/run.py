@@ -60,6 +60,7 @@ class Bench:
         """Wake from suspended, memory resident."""
         cold, warm = [], []
         for _ in range(WAKES):
+            self.rig.wait("static", self.machine, "started")
             self.rig.act("static", self.machine, "suspend")
             self.rig.wait("static", self.machine, "suspended")
             cold += self.client.ask("fresh", host=self.address, port=80, count=1)
@@ -77,6 +78,7 @@ class Bench:
         own = self.client.ask("own_start", command=command, port=8080, count=max(20, WAKES // 4))
         cold, warm = [], []
         for _ in range(WAKES):
+            self.rig.wait("static", self.machine, "started")
             self.rig.act("static", self.machine, "stop")
             self.rig.wait("static", self.machine, "stopped")
             time.sleep(0.06)  # as long as preparing the next container takes
@@ -108,6 +110,7 @@ class Bench:
         times = []
         for app, machine, address in random.sample(apps, min(count, len(apps))):
             times += self.client.ask("fresh", host=address, port=80, count=1)
+            self.rig.wait(app, machine, "started")
             self.rig.act(app, machine, "stop")
             self.rig.wait(app, machine, "stopped")
         return times

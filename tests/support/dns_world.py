@@ -104,6 +104,7 @@ class DnsWorld:
         for address in (COMMON, network.server):
             argv = ["ip", "-6", "address", "add", f"{address}/128", "dev", "lo", "nodad"]
             assert (await run_inside(path, argv)).returncode == 0
+            await _settled(path, address)
         self.put(
             "network",
             id=str(number),
@@ -172,6 +173,20 @@ def text(reply: dns.message.Message) -> str:
     (rrset,) = reply.answer
     (record,) = rrset
     return b"".join(record.strings).decode()
+
+
+async def _settled(netns: Path, address: str) -> None:
+    """Return once an address just added is routed to.
+
+    The kernel does the last step of adding an IPv6 address in the background, and drops what is
+    sent there until then.
+    """
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            route = await run_inside(netns, ["ip", "-6", "route", "get", address])
+            tentative = await run_inside(netns, ["ip", "-6", "address", "show", "tentative"])
+            if route.stdout.startswith(b"local ") and not tentative.stdout:
+                return
 
 
 @asynccontextmanager

@@ -118,13 +118,16 @@ class Worker:
             return False
         return True
 
-    async def _execute(self, step: Step, machine: Machine) -> None:
+    async def _execute(self, step: Step, machine: Machine) -> bool:
+        """Carry a step out; False when the Machine could not be started and is failed now."""
         try:
             await self._steps.execute(step, machine)
         except RoostError as error:
             if step not in _STARTS:
                 raise
             await self._fail(machine, error)
+            return False
+        return True
 
     async def _fail(self, machine: Machine, error: RoostError) -> None:
         """It cannot be started: say so everywhere, leave nothing half-made."""
@@ -165,26 +168,46 @@ class Worker:
             return
         if machine.state not in STARTABLE:
             return
-        now = self._agent.parts.clock.now_ms()
         seen = self._steps.seen(machine)
-        resumes = machine.state is MachineState.SUSPENDED and seen.box is Box.FROZEN
-        prepared = machine.state is MachineState.STOPPED and seen.box is Box.CREATED
-        if seen.current and (resumes or prepared):
-            # Act first, write after: the caller waits for this. A crash in between leaves a running
-            # container beside a record at rest, which the plan adopts.
-            if prepared:
-                self._agent.prepared.discard(self._id)
+        if machine.state is MachineState.SUSPENDED and seen.box is Box.FROZEN and seen.current:
+            await self._resume(machine)
+        elif machine.state is MachineState.STOPPED and (
+            seen.box is Box.NONE or (seen.box is Box.CREATED and seen.current)
+        ):
+            await self._start_now(machine)
+        else:
+            now = self._agent.parts.clock.now_ms()
+            await self._steps.edit(lambda m: record.woken(m, now))
+
+    # Act first, write after: a caller waits, and a commit flushes a disk. A crash in between leaves
+    # a container beside a record at rest, which the plan keeps as prepared, or adopts if it runs.
+
+    async def _resume(self, machine: Machine) -> None:
+        await self._execute(Step.THAW, machine)
+        await self._write_woken(machine, fresh=False)
+
+    async def _start_now(self, machine: Machine) -> None:
+        self._agent.prepared.discard(self._id)
+        ready = self._agent.boxes.box(self._id) is Box.CREATED
+        for step in (Step.START,) if ready else _STARTS:
+            if step is Step.START:
+                # From here on the proxy tries the port; before, that would only cost time.
                 self._agent.link.override(machine, MachineState.STARTING)
-            await self._execute(Step.THAW if resumes else Step.START, machine)
-            if self._agent.boxes.box(self._id) is not Box.RUNNING:
+            if not await self._execute(step, machine):
                 return
-            if resumes:
-                self._agent.link.override(machine, MachineState.STARTED)
-            await self._steps.edit(
-                lambda m: record.running(record.woken(m, now), Goal.STARTED, now, fresh=not resumes)
-            )
+        await self._write_woken(machine, fresh=True)
+
+    async def _write_woken(self, machine: Machine, *, fresh: bool) -> None:
+        """What runs is shown and written as started; what ended at once as starting."""
+        now = self._agent.parts.clock.now_ms()
+        if self._agent.boxes.box(self._id) is not Box.RUNNING:
+            await self._steps.edit(lambda m: record.woken(m, now))
             return
-        await self._steps.edit(lambda m: record.woken(m, now))
+        if not fresh:
+            self._agent.link.override(machine, MachineState.STARTED)
+        await self._steps.edit(
+            lambda m: record.running(record.woken(m, now), Goal.STARTED, now, fresh=fresh)
+        )
 
     def _refuse_wake(self, machine: Machine) -> tuple[str, str] | None:
         now = self._agent.parts.clock.now_ms()

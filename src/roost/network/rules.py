@@ -15,7 +15,7 @@ Connection tracking exists only in routers with egress, and there only for what 
 from __future__ import annotations
 
 from roost.network.base import Router
-from roost.network.names import MACHINE_GROUP, UPLINK_ANY_ROOST, UPLINK_GROUP, uplink_prefix
+from roost.network.names import MACHINE_GROUP, UPLINK_GROUP, uplink_prefix
 
 ROUTER_TABLE = "roost"
 RESTORE_IPV4 = "restore_ip_forward"
@@ -42,6 +42,8 @@ def router_rules(router: Router, *, egress: bool, replace: bool) -> str:
 def host_rules(table: str, tag: str, restore: frozenset[str]) -> str:
     """A script for `nft -f` that puts the host's table in place: NAT for uplinks, nothing else.
 
+    Nothing new goes into an uplink, be it from outside or from another uplink.
+
     `restore` names the empty chains that keep what teardown has to put back.
     """
     own = f'"{uplink_prefix(tag)}*"'
@@ -52,7 +54,6 @@ def host_rules(table: str, tag: str, restore: frozenset[str]) -> str:
   }}""",
         f"""chain forward {{
     type filter hook forward priority filter; policy accept;
-    iifname {own} oifname "{UPLINK_ANY_ROOST}*" drop
     oifname {own} ct state established,related accept
     oifname {own} drop
   }}""",

@@ -38,11 +38,11 @@ def test_replacing_is_one_transaction() -> None:
 
 
 def test_homes_have_tables_and_links_of_their_own() -> None:
-    """Rules of one home match its own uplinks, and keep them from everybody's."""
+    """Rules of one home match its own uplinks and let nothing new into them."""
     one, two = (home_tag(Path(path)) for path in ("/a", "/b"))
     text = host_rules(f"roost_{one}", one, frozenset({RESTORE_IPV4}))
     assert one != two
-    assert f'iifname "ru{one[:5]}*" oifname "ru*" drop' in text
+    assert f'oifname "ru{one[:5]}*" drop' in text
     assert two[:5] not in text
 
 
