@@ -188,7 +188,10 @@ class Deployer:
             report.warning(chosen.warning)
         report.step(f"resolve image {image}")
         resolved = await control.context.agent.resolve_image(image, fresh=True)
-        report.info(f"image {resolved.reference} is {resolved.digest}", image=resolved.reference)
+        if resolved.digest.startswith("sha256:"):
+            report.info(
+                f"image {resolved.reference} is {resolved.digest}", image=resolved.reference
+            )
         return _Order(
             app=app,
             request=request,

@@ -33,6 +33,14 @@ def known_paths() -> set[str]:
     return set(_fields(AppConfig)) | set(_homes())
 
 
+def tables_of_keys() -> dict[str, list[str]]:
+    """Each key with the tables that may have it ("" is the top of the file)."""
+    found: dict[str, list[str]] = {key: [""] for key in _fields(AppConfig)}
+    for key, tables in _homes().items():
+        found[key] = [*found.get(key, []), *(table for table in tables if table)]
+    return found
+
+
 def _same_letters(one: str, other: str) -> bool:
     return sorted(one) == sorted(other)
 
