@@ -22,6 +22,8 @@ import httpx
 ROOST = str(Path(sys.executable).parent / "roost")
 HOME = Path(os.environ.get("ROOST_DEMO_HOME", f"/tmp/roost-demo-{os.getuid()}"))
 KEEP = os.environ.get("KEEP", "") not in ("", "0")
+SYSTEM_PATH = "/usr/bin:/usr/local/bin"
+"""Where a Machine on roost/host finds programs."""
 TICK, CROSS = "✓", "✗"
 
 HELLO = """
@@ -62,9 +64,10 @@ app = "demo-cache"
 """
 
 SMALL_TCP = '''"""answers PING like redis, for hosts without it."""
+import os
 import socketserver
 
-held = bytearray(64 << 20)
+held = os.urandom(40 << 20)
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -90,6 +93,17 @@ body = c.getresponse().read()
 took = time.perf_counter() - start
 assert b"hello from a private app" in body, body
 print(took)
+"""
+
+FILL_REDIS = """
+import os, socket
+s = socket.create_connection(("demo-cache.flycast", 6379), timeout=30)
+for number in range(40):
+    value = os.urandom(1 << 20)
+    head = b"*3\\r\\n$3\\r\\nSET\\r\\n$3\\r\\nk%02d\\r\\n$%d\\r\\n" % (number, len(value))
+    s.sendall(head + value + b"\\r\\n")
+    assert s.recv(64) == b"+OK\\r\\n"
+print(0)
 """
 
 ASK_TCP = """
@@ -231,7 +245,7 @@ def launch(folder: Path, name: str, config: str, files: dict[str, str]) -> None:
 
 def story(folder: Path, swap: str) -> None:
     """All steps, in order."""
-    redis = shutil.which("redis-server", path="/usr/bin:/usr/local/bin")
+    redis = shutil.which("redis-server", path=SYSTEM_PATH)
     tcp = (
         "redis-server --bind 0.0.0.0 --protected-mode no --save ''"
         if redis
@@ -280,6 +294,8 @@ def stopped_and_woken(caller: Caller) -> None:
 def suspended_and_woken(caller: Caller, swap: str) -> None:
     """The TCP app suspends and resumes."""
     with step("the TCP app answers while awake"):
+        if shutil.which("redis-server", path=SYSTEM_PATH):
+            caller.time(FILL_REDIS)  # 40 MiB, so that there is something to push out
         caller.time(ASK_TCP)
         machine = wait_for("demo-cache", "started")
         before = resident_mib("demo-cache", machine)

@@ -30,8 +30,8 @@ pub(crate) fn barrier(shared: &Arc<Shared>) -> Vec<oneshot::Receiver<()>> {
         .collect()
 }
 
-/// Removes one thing; a missing one is fine.
-pub(crate) fn del(shared: &Arc<Shared>, kind: Kind, id: &Name) {
+/// Removes one thing, a missing one is fine; says whether workers have something to do.
+pub(crate) fn del(shared: &Arc<Shared>, kind: Kind, id: &Name) -> bool {
     let old = shared
         .table()
         .machine(id)
@@ -47,7 +47,7 @@ pub(crate) fn del(shared: &Arc<Shared>, kind: Kind, id: &Name) {
     if kind == Kind::App {
         forget_if_empty(shared, id);
     }
-    tell_workers(shared, &touched);
+    tell_workers(shared, &touched)
 }
 
 /// Removes whatever a snapshot did not put.

@@ -169,13 +169,19 @@ impl Server {
                 }
                 self.shared.set_config(Config::new(region, settings));
             }
-            Down::Snapshot { stage } => self.snapshot(stage),
+            Down::Snapshot { stage } => {
+                self.snapshot(stage);
+                return self.later(ack);
+            }
             Down::Put(entity) => match self.put(entity) {
                 Ok(true) => return self.later(ack),
                 Ok(false) => {}
                 Err(error) => ack.error = Some(error),
             },
-            Down::Del { kind, id } => apply::del(&self.shared, kind, &id),
+            Down::Del { kind, id } if apply::del(&self.shared, kind, &id) => {
+                return self.later(ack);
+            }
+            Down::Del { .. } => {}
             Down::Drain { machine, if_idle } => return self.drain(seq, &machine, if_idle),
             Down::WakeFailed {
                 machine,
