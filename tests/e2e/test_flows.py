@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
-from tests.support.rig import Caller, Rig
+from tests.support.rig import ROOST, Caller, Rig, eventually
 from tests.support.tomls import REDIS, http_app, tcp_app
 
 pytestmark = pytest.mark.root
@@ -144,3 +146,16 @@ def test_secrets_reach_the_machine_and_never_the_output(rig: Rig) -> None:
     machine = rig.machines("vault")[0]["id"]
     out = rig.ok("machine", "exec", machine, "printenv PASSWORD", "-a", "vault")
     assert "hunter22" in out
+
+
+def test_a_killed_console_leaves_no_machine(rig: Rig) -> None:
+    """When the console's client is killed with -9, its Machine goes all the same."""
+    command = [*ROOST, "console", "--", "sh", "-c", "echo here; sleep 600"]
+    client = subprocess.Popen(command, env=rig.env, stdout=subprocess.PIPE, text=True)
+    assert client.stdout is not None
+    assert "here\n" == client.stdout.readline()
+    client.kill()
+    client.wait()
+    client.stdout.close()
+    machines = "/v1/apps/roost-console-1/machines"
+    eventually(lambda: rig.call("GET", machines) == [], "the console's Machine to go")

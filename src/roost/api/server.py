@@ -65,6 +65,7 @@ async def serve(
         proxy_headers=False,
         ws="websockets-sansio",
         ws_max_size=1024 * 1024,
+        ws_ping_interval=None,  # a reader that is slow on purpose (`… | less`) is not gone
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_S,
     )

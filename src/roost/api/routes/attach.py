@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -54,6 +55,10 @@ async def attach(
         await _run(socket, session)
     finally:
         await session.close()
+        if parts.control.apps.get(app).internal:
+            # A console lives as long as its session, also when its client was killed.
+            with suppress(RoostError):
+                await parts.control.machines.destroy(app, machine_id, force=True)
 
 
 async def _run(socket: WebSocket, session: ExecSession) -> None:
