@@ -178,10 +178,11 @@ impl Server {
                 Ok(false) => {}
                 Err(error) => ack.error = Some(error),
             },
-            Down::Del { kind, id } if apply::del(&self.shared, kind, &id) => {
-                return self.later(ack);
+            Down::Del { kind, id } => {
+                if apply::del(&self.shared, kind, &id) {
+                    return self.later(ack);
+                }
             }
-            Down::Del { .. } => {}
             Down::Drain { machine, if_idle } => return self.drain(seq, &machine, if_idle),
             Down::WakeFailed {
                 machine,

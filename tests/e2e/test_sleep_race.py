@@ -1,0 +1,79 @@
+"""Falling asleep and being called at the same moment: nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.rig import Caller, Rig
+from tests.support.tomls import REDIS, http_app, tcp_app
+
+pytestmark = pytest.mark.root
+
+SERVER = "nginx -c /app/nginx.conf -p /tmp"
+CONF = """
+daemon off; worker_processes 1; error_log stderr crit; pid /tmp/nginx.pid;
+events { worker_connections 64; }
+http {
+  access_log off;
+  client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f;
+  uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
+  server { listen 8080; root /app; }
+}
+"""
+CALLS = """
+import http.client, sys, time
+late = []
+for number in range({count}):
+    c = http.client.HTTPConnection("{app}.flycast", 80, timeout=20)
+    c.request("GET", "/index.html")
+    reply = c.getresponse()
+    body = reply.read()
+    if reply.status != 200 or body != b"awake":
+        print(number, reply.status, body)
+        sys.exit(1)
+    c.close()
+    time.sleep(0.9 + 0.3 * (number % 10) / 10)
+print("all")
+"""
+
+
+@pytest.mark.parametrize("manner", ["stop", "suspend"])
+def test_calls_around_the_moment_of_sleep(rig: Rig, caller: Caller, manner: str) -> None:
+    """Calls whose gaps sweep over the second in which the Machine falls asleep all succeed."""
+    app = f"edge-{manner}"
+    toml = http_app(app, command=SERVER, stop=manner, after="1ms")
+    folder = rig.folder(app, toml, index_html="awake", nginx_conf=CONF)
+    rig.ok("launch", "--copy-config", "--flycast", "--ha=false", "--yes", cwd=folder)
+    done = caller.run("python3", "-c", CALLS.format(count=25, app=app))
+    assert "all\n" == done.out, done
+    logs = rig.ok("logs", "--no-tail", "-a", app)
+    assert 2 < logs.count("idle, ")
+
+
+def test_an_open_connection_keeps_it_awake(rig: Rig, caller: Caller) -> None:
+    """A TCP connection that only rests is use: its Machine is not put to sleep."""
+    folder = rig.folder("held", tcp_app("held", REDIS, 6379, stop="stop", after="1ms"))
+    rig.ok("launch", "--copy-config", "--flycast", "--ha=false", "--yes", cwd=folder)
+    script = (
+        "import socket, time\n"
+        "s = socket.create_connection(('held.flycast', 6379), timeout=20)\n"
+        "s.sendall(b'PING\\r\\n'); first = s.recv(64)\n"
+        "time.sleep(4)\n"
+        "s.sendall(b'PING\\r\\n'); print(first == s.recv(64) == b'+PONG\\r\\n')"
+    )
+    assert "True\n" == caller.run("python3", "-c", script).out
+    rig.wait("held", "stopped")
+
+
+def test_idle_pair_sleeps_and_the_floor_stays(rig: Rig) -> None:
+    """Two idle Machines both sleep; min_machines_running keeps its number."""
+    for name, more in (("pair-idle", ""), ("pair-floor", "  min_machines_running = 1\n")):
+        folder = rig.folder(
+            name,
+            'primary_region = "local"\n' + http_app(name, stop="stop", after="1ms", more=more),
+        )
+        rig.ok("launch", "--copy-config", "--flycast", "--yes", cwd=folder)
+    for machine in rig.machines("pair-idle"):
+        rig.wait("pair-idle", "stopped", machine["id"])
+    states = sorted(machine["state"] for machine in rig.machines("pair-floor"))
+    assert ["started", "stopped"] == states
