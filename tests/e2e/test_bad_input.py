@@ -134,6 +134,5 @@ def test_app_that_exits_at_once(rig: Rig) -> None:
     done = rig.cli("launch", "--copy-config", "--flycast", "--ha=false", "--yes", cwd=folder)
     refused(done, "3", "last words")
     assert "last words" in rig.ok("logs", "--no-tail", "-a", "brief")
-    status = rig.ok("status", "-a", "brief")
-    assert "last words" in status
-    assert "3" in status
+    eventually(lambda: "exit code 3" in rig.ok("status", "-a", "brief"), "the exit code in status")
+    eventually(lambda: "last words" in rig.ok("status", "-a", "brief"), "its output in status")

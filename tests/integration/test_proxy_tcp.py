@@ -277,7 +277,6 @@ def test_no_machine_may_be_woken(stage: Stage) -> None:
 
 def test_second_machine_serves_when_first_is_unreachable(stage: Stage) -> None:
     """A Machine that cannot be reached costs nothing: another one serves the call."""
-    stage.control.hello(connect_timeout_ms=200)
     address, inside = stage.world.add_machine()
     stage.control.put("machine", machine("m1", "a", address))
     stage.control.put("machine", machine("m2", "a", "172.16.9.9"))

@@ -80,7 +80,8 @@ def _failures(
     for m in machines:
         ended = m.last_exit
         broken = m.state == "failed" or (ended and not ended.requested and ended.code)
-        if not broken or m.state in views.UP or len(found) >= SHOWN_FAILURES:
+        # One that waits for its next restart is "starting": its end is what matters.
+        if not broken or m.state == "started" or len(found) >= SHOWN_FAILURES:
             continue
         query: Query = {"machine": m.id, "limit": LAST_LINES, "follow": False}
         with api.stream("GET", app_path(app, "logs"), params=query) as lines:
