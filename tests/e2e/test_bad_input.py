@@ -96,6 +96,14 @@ def test_image_not_to_be_had(rig: Rig, image: str, named: str) -> None:
     assert [] == rig.machines("pull")
 
 
+def test_launch_without_its_image(rig: Rig) -> None:
+    """A launch whose image is not to be had takes its app away again."""
+    folder = rig.folder("imageless", http_app("imageless").replace("roost/host", "127.0.0.1:1/x:1"))
+    done = rig.cli("launch", "--copy-config", "--flycast", "--yes", cwd=folder)
+    refused(done, "127.0.0.1:1", "removed again")
+    assert "imageless" not in app_names(rig)
+
+
 def test_command_not_in_the_image(rig: Rig) -> None:
     """A command that does not exist fails the deploy by its name and leaves no process."""
     folder = rig.folder("typo", http_app("typo", command="no-such-program --x"))

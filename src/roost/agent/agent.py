@@ -21,14 +21,14 @@ from roost.agent.routers import Routers
 from roost.agent.sleeper import Sleeper
 from roost.agent.steps import Steps
 from roost.agent.worker import Worker
-from roost.errors import NotFoundError, PreconditionError, RoostError
+from roost.errors import ConflictError, NotFoundError, PreconditionError, RoostError
 from roost.images.base import Image
 from roost.model.machine_state import MachineState
 from roost.model.records import Machine, Network, Secret
 from roost.plan.reconcile import Box, Step
 from roost.proxyctl.client import Message
 from roost.runtime.base import ExecResult, ExecSession, Memory, Process
-from roost.store.base import Delete, Put
+from roost.store.base import Change, Delete, Put
 
 log = logging.getLogger("roost.agent")
 
@@ -192,20 +192,29 @@ class Agent:
 
     async def _follow_store(self) -> None:
         """Keep the list of running Machines; drop prepared containers that became stale."""
-        revision = self.parts.store.revision()
-        async for commit in self.parts.store.watch(revision):
-            for change in commit.changes:
-                match change:
-                    case Put(record=Machine() as machine):
-                        self._note_running(machine)
-                    case Put(record=Secret(app=app)):
-                        self._secrets_changed(app)
-                    case Delete(kind=kind, key=key) if kind is Secret:
-                        self._secrets_changed(key.partition("/")[0])
-                    case Delete(kind=kind, key=key) if kind is Machine:
-                        self._running.pop(key, None)
-                    case _:
-                        pass
+        while True:
+            revision = self.parts.store.revision()
+            for item in self.parts.store.find(Machine, "state", str(MachineState.STARTED)):
+                self._note_running(item.record)
+            try:
+                async for commit in self.parts.store.watch(revision):
+                    for change in commit.changes:
+                        self._follow(change)
+            except ConflictError:
+                log.info("fell behind the store; looking at all running Machines again")
+
+    def _follow(self, change: Change) -> None:
+        match change:
+            case Put(record=Machine() as machine):
+                self._note_running(machine)
+            case Put(record=Secret(app=app)):
+                self._secrets_changed(app)
+            case Delete(kind=kind, key=key) if kind is Secret:
+                self._secrets_changed(key.partition("/")[0])
+            case Delete(kind=kind, key=key) if kind is Machine:
+                self._running.pop(key, None)
+            case _:
+                pass
 
     def _note_running(self, machine: Machine) -> None:
         if machine.state is MachineState.STARTED:
@@ -228,8 +237,8 @@ class Agent:
                 await self.routers.sweep(
                     lambda: {network for _, network in self.attached.values()}, self._network
                 )
-            except RoostError as error:
-                log.warning("sweep: %s", error)
+            except Exception:
+                log.exception("sweep; the next one tries again")
 
     def _unsettled(self) -> list[str]:
         found = self.parts.store.find(Machine, "unsettled", "yes", limit=1000)
@@ -285,7 +294,7 @@ class Agent:
     async def _reclaim(self, machine_id: str) -> None:
         try:
             freed = await self.parts.runtime.reclaim(machine_id)
-        except RoostError as error:
+        except (RoostError, OSError) as error:
             log.debug("%s: memory stays resident: %s", machine_id, error)
         else:
             log.debug("%s: %d bytes pushed out", machine_id, freed)

@@ -129,7 +129,10 @@ class ProxyLink:
         async with asyncio.TaskGroup() as group:
             follower = group.create_task(self._follow(connection), name="proxy-follow")
             async for event in connection.events():
-                await self._on_event(event)
+                try:
+                    await self._on_event(event)
+                except Exception:
+                    log.exception("event %r was not understood; going on", event.get("ev"))
             follower.cancel()
 
     async def _follow(self, connection: ProxyConnection) -> None:

@@ -84,7 +84,7 @@ def _user() -> Finding:
         "user",
         "degraded",
         "not root: Roost runs in a user namespace, without egress to the outside",
-        "run as root for egress, limits and suspend",
+        "run as root for egress and limits",
     )
 
 
@@ -131,7 +131,7 @@ def _freezer() -> Finding:
     return Finding(
         "freezer",
         "degraded",
-        "no writable cgroup v2: suspend falls back to stop",
+        "no writable cgroup v2: Machines are suspended by signals instead",
         "run as root, or delegate a cgroup to this user",
     )
 

@@ -409,3 +409,19 @@ def test_a_failing_step_never_leaves_a_machine_half_made(tmp_path: Path, operati
         assert {} == rig.network.machines
 
     run(tmp_path, test)
+
+
+def test_a_malformed_event_harms_nobody(tmp_path: Path) -> None:
+    """An event without its fields is logged, and the next one is served."""
+
+    async def test(rig: AgentRig) -> None:
+        machine = await rig.machine()
+        await rig.until(machine, "started")
+        await rig.control.machines.stop("web", machine)
+        await rig.until(machine, "stopped")
+        rig.proxy.say("wake")
+        rig.proxy.say("load", machines={machine: "what"}, waiting=7)
+        rig.proxy.say("wake", machine=machine, app="web")
+        await rig.until(machine, "started")
+
+    run(tmp_path, test)

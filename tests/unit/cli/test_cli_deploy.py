@@ -200,6 +200,20 @@ def test_a_failed_first_deploy_says_what_exists(ready: ApiStub, run: Run) -> Non
     assert Path("fly.toml").exists()
 
 
+def test_a_launch_that_never_deployed_leaves_no_app(ready: ApiStub, run: Run) -> None:
+    """Without a release (the image was not to be had) the new app goes; the file stays."""
+    ready.on(
+        "POST /v1/apps/web/deploys", Lines([{"type": "failed", "message": "registry unreachable"}])
+    )
+    ready.on("GET /v1/apps/web/releases", {"releases": []})
+    ready.on("DELETE /v1/apps/web")
+    ended = run("launch", "--image", "x", "--name", "web")
+    assert 1 == ended.code
+    assert "registry unreachable" in ended.err
+    assert "removed again" in ended.err
+    assert Path("fly.toml").exists()
+
+
 def test_launch_json(ready: ApiStub, run: Run) -> None:
     """One object a line: the deploy's events, then what was made."""
     ended = run("launch", "--image", "x", "--name", "web", "--json")

@@ -156,14 +156,32 @@ def _make(api: Api, plan: Plan, *, org: str, network: str, flycast: bool) -> Non
 
 
 def _deploy(api: Api, plan: Plan, flags: DeployFlags) -> None:
+    """Deploy; a failure before the first release (no image, say) takes the new app away again."""
     try:
         deploy_file(api, plan.path, plan.app, flags)
     except RoostError as error:
-        output.note(
-            f"The app {plan.app} and {plan.path} exist. Go on with: roost deploy -a {plan.app}, "
-            f"or remove it with: roost apps destroy {plan.app} --yes"
-        )
+        if _removed_again(api, plan.app):
+            output.note(
+                f"Nothing was deployed, so the app {plan.app} was removed again; {plan.path} stays"
+            )
+        else:
+            output.note(
+                f"The app {plan.app} and {plan.path} exist. Go on with: "
+                f"roost deploy -a {plan.app}, or remove it with: "
+                f"roost apps destroy {plan.app} --yes"
+            )
         raise error from None
+
+
+def _removed_again(api: Api, app: str) -> bool:
+    """Take an app without any release away. What fails here must not hide the first error."""
+    try:
+        if api.releases(app):
+            return False
+        api.call("DELETE", app_path(app))
+    except RoostError:
+        return False
+    return True
 
 
 def _say_ready(plan: Plan) -> None:
