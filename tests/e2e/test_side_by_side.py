@@ -86,9 +86,10 @@ def test_without_root() -> None:
         command = "python3 -m http.server 8080 --directory /app"
         shown = home / "web"
         shown.mkdir()
-        shutil.chown(shown, 65534, 65534)
         (shown / "index.html").write_text("hi\n")
         (shown / "fly.toml").write_text(http_app("web", command=command))
+        for path in (shown, *shown.iterdir()):
+            shutil.chown(path, 65534, 65534)
         user.ok("launch", "--flycast", "--copy-config", "--ha=false", "--yes", folder=shown)
         fetch = ("console", "--", "curl", "-s", "http://web.flycast/")
         assert "hi\n" == user.ok(*fetch)

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use roost_wire::{Handler, Name, Port};
+use socket2::TcpKeepalive;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, spawn_local};
 
@@ -22,6 +23,11 @@ use crate::{dns, http, tcp};
 
 /// How long accepting rests when the process has no room for another connection.
 const BACK_OFF: Duration = Duration::from_millis(20);
+/// When a silent caller is asked whether it is still there, and when it is taken for gone.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
 /// How long until a listener that could not be opened is tried again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
@@ -144,7 +150,11 @@ impl Open {
 fn open_listener(netns: &Netns, port: u16) -> io::Result<TcpListener> {
     let listener = netns.listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
     // Accepted sockets inherit it, which saves a system call each.
-    socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
+    let socket = socket2::SockRef::from(&listener);
+    socket.set_tcp_nodelay(true)?;
+    // A caller whose namespace went away without a word would keep its unit of load for ever. A
+    // frozen one is no such case: its kernel answers.
+    socket.set_tcp_keepalive(&KEEPALIVE)?;
     TcpListener::from_std(listener)
 }
 

@@ -143,7 +143,9 @@ class Agent:
                     self._note_running(item.record)
         for machine_id in busy:
             if self.boxes.box(machine_id) is Box.CREATED:
-                self.prepared.admit(machine_id)
+                evicted = self.prepared.admit(machine_id)
+                if evicted is not None:
+                    self.unprepare(evicted, again=False)
             self.poke(machine_id)
         log.info("adopted %d containers, %d Machines to look at", len(found), len(busy))
 

@@ -124,6 +124,8 @@ class ProxyLink:
                 connection.close()
                 self._connection = None
                 self.connected.clear()
+            # A proxy that refuses us (of another version, say) must not be asked without a pause.
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _serve(self, connection: ProxyConnection) -> None:
         async with asyncio.TaskGroup() as group:

@@ -63,6 +63,9 @@ def woken(machine: Machine, now_ms: int) -> Machine:
     """Somebody called: the goal is started, the state on its way there."""
     if machine.goal is Goal.DESTROYED or Event.START not in TABLE[machine.state]:
         return machine
+    if machine.state is MachineState.REPLACING:
+        # What was just started is the old version: the update goes its own way.
+        return machine
     update = {"goal": Goal.STARTED, "stop_requested": False}
     marked = mark(machine, Event.START, now_ms).model_copy(update=update)
     event = MachineEvent(

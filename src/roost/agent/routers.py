@@ -34,6 +34,8 @@ class Routers:
 
     async def ensure(self, network: Network, router: Router) -> Path:
         """The router's namespace file, made when it is not there. Raises UnavailableError."""
+        # Who asks is about to attach: the sweep that comes in between must not take it away.
+        self._users[network.id] = 0
         path = self._paths.get(network.id)
         if path is not None:
             return path
@@ -68,6 +70,6 @@ class Routers:
                 if network is not None:
                     self._link.router(network, None)
                 del self._paths[network_id]
-                del self._users[network_id]
+                self._users.pop(network_id, None)
                 await self._driver.remove_router(network_id)
                 log.info("network %d is unused here; its router is gone", network_id)

@@ -40,6 +40,7 @@ log = logging.getLogger("roost.agent")
 DEFAULT_KILL_SIGNAL = "SIGINT"
 DEFAULT_KILL_TIMEOUT_MS = 5000
 _KILL_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 
 
 class Steps:
@@ -85,9 +86,11 @@ class Steps:
 
     async def edit(self, change: Callable[[Machine], Machine]) -> Machine:
         """Commit a change of the record with compare-and-set, then show it to the proxy."""
-        changed = await edit_machine(self._parts.store, self._id, change)
-        self._agent.link.settle(self._id)
-        return changed
+        try:
+            return await edit_machine(self._parts.store, self._id, change)
+        finally:
+            # Also when it was not written: the proxy must not keep what never came true.
+            self._agent.link.settle(self._id)
 
     # The host
 
@@ -164,9 +167,18 @@ class Steps:
             await self._parts.runtime.signal(self._id, number)
         except NotFoundError:
             log.debug("%s ended before it was signalled", self._id)
-        if not await self._agent.boxes.wait_exit(self._id, patience_ms / 1000):
+        if not await self._wait_end(patience_ms / 1000):
             self._log(machine, f"did not end within {patience_ms / 1000:g} s, killing it")
             await self._kill(machine)
+
+    async def _wait_end(self, seconds: float) -> bool:
+        """Whether it ended within the time given to it, or until it is destroyed by force."""
+        while not await self._agent.boxes.wait_exit(self._id, min(seconds, _LOOK_SECONDS)):
+            seconds -= _LOOK_SECONDS
+            stored = self._parts.store.get(Machine, self._id)
+            if seconds <= 0 or stored is None or stored.record.stop_timeout_ms == 0:
+                return False
+        return True
 
     async def _kill(self, machine: Machine) -> None:
         self.halting = True
@@ -250,7 +262,7 @@ class Steps:
         config = machine.config.stop_config
         named = machine.stop_signal or (config.signal if config else None)
         if not named:
-            named = (await self._image(machine)).config.stop_signal or DEFAULT_KILL_SIGNAL
+            named = await self._image_signal(machine) or DEFAULT_KILL_SIGNAL
         patience = machine.stop_timeout_ms
         if patience is None and config is not None and config.timeout is not None:
             patience = round(durations.seconds(config.timeout) * 1000)
@@ -259,6 +271,13 @@ class Steps:
         except RoostError:
             number = signal.SIGINT
         return number, DEFAULT_KILL_TIMEOUT_MS if patience is None else patience
+
+    async def _image_signal(self, machine: Machine) -> str | None:
+        """The image's own stop signal; to stop a Machine no registry is asked for a lost image."""
+        if not machine.image_digest:
+            return None
+        cached = await self._parts.images.get(machine.image_digest)
+        return cached.config.stop_signal if cached else None
 
     def _log(self, machine: Machine, message: str, level: str = "info") -> None:
         self._parts.logs.write(

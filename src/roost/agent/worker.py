@@ -42,6 +42,7 @@ class Worker:
         self._sleep: Action | None = None
         self._unprepare = False
         self._prepare_next = False
+        self._page_out_next = False
 
     # Requests: never block
 
@@ -97,10 +98,11 @@ class Worker:
         steps = plan(machine, self._steps.seen(machine))
         if not steps:
             return await self._rest(machine)
-        if steps[0] not in _BOOT or not await self._hold_off():
+        if steps[0] not in _BOOT or not await self._hold_off(machine):
             await self._execute(steps[0], machine)
             # Only who has just gone to sleep is prepared, or two would take each other's place.
             self._prepare_next = self._prepare_next or steps[0] is Step.MARK_HALTED
+            self._page_out_next = self._page_out_next or steps[0] is Step.MARK_FROZEN
         return False
 
     async def _request(self, machine: Machine) -> bool:
@@ -147,8 +149,13 @@ class Worker:
             # A failed create may have left a half-made container that nobody lists.
             await self._agent.parts.runtime.delete(self._id)
 
-    async def _hold_off(self) -> bool:
-        """Wait out the restart policy's delay; True when something else came meanwhile."""
+    async def _hold_off(self, machine: Machine) -> bool:
+        """Wait out the restart policy's delay; True when something else came meanwhile.
+
+        Only a restart waits: a stop, a destroy or a new version of a crash loop is done at once.
+        """
+        if machine.goal is not Goal.STARTED or not machine.restarts:
+            return False
         clock = self._agent.parts.clock
         left = (self._steps.not_before_ms - clock.now_ms()) / 1000
         if left <= 0:
@@ -163,10 +170,11 @@ class Worker:
     # Requests carried out
 
     async def _wake_up(self, machine: Machine) -> None:
+        if machine.state not in STARTABLE and machine.goal is not Goal.DESTROYED:
+            # On its way up already: a lease taken since then must not fail those who wait.
+            return
         if refusal := self._refuse_wake(machine):
             self._agent.link.wake_failed(self._id, *refusal)
-            return
-        if machine.state not in STARTABLE:
             return
         seen = self._steps.seen(machine)
         if machine.state is MachineState.SUSPENDED and seen.box is Box.FROZEN and seen.current:
@@ -262,7 +270,9 @@ class Worker:
     async def _rest(self, machine: Machine) -> bool:
         box = self._agent.boxes.box(self._id)
         if machine.state is MachineState.SUSPENDED and box is Box.FROZEN:
-            self._agent.page_out(self._id)
+            if self._page_out_next:
+                self._page_out_next = False
+                self._agent.page_out(self._id)
         elif self._prepare_next and self._worth_preparing(machine, box):
             self._prepare_next = False
             evicted = self._agent.prepared.admit(self._id)

@@ -43,6 +43,9 @@ def down(home: Home, *, keep_machines: bool) -> int:
         environment = os.environ | {"ROOST_HOME": str(home.root)}
         subprocess.run(command, check=True, env=environment, cwd="/")
         holder.end(home)
+    else:
+        # Without its holder nothing can be entered, but a proxy must not stay without an owner.
+        ProxyProcess(home, SystemClock()).end()
     if home.run.is_dir():
         shutil.rmtree(home.run, ignore_errors=True)
     said = "Roost is down." if pid or inside else "No Roost was running."

@@ -23,6 +23,7 @@ from roost.daemon import lock
 from roost.daemon.down import STOP_ALL
 from roost.daemon.drivers import Drivers, make_drivers
 from roost.daemon.identity import identify, resolvers
+from roost.daemon.log_files import keep_bounded
 from roost.daemon.options import Options
 from roost.daemon.up import FDS, Fds
 from roost.deploy.deployer import Deployer
@@ -45,6 +46,9 @@ def run(home: Home, options: Options) -> int:
     fds: Fds = json.loads(os.environ.pop(FDS, "{}"))
     for fd in fds.get("lock", []):
         lock.note_pid(fd)
+    for fd in (fd for group in fds.values() for fd in group):
+        # Children must not inherit them: one that outlives us would hold the lock.
+        os.set_inheritable(fd, False)
     ready = _Ready(next(iter(fds.get("ready", [])), None))
     listening = [socket.socket(fileno=fd) for fd in fds.get("listen", [])]
     status = 0
@@ -139,6 +143,7 @@ class _Daemon:
                 group.create_task(
                     ProxyProcess(self._home, self._clock).supervise(), name="proxy-process"
                 )
+                group.create_task(keep_bounded(self._home, self._clock), name="log-files")
                 adopted = asyncio.Event()
                 group.create_task(self._agent.run(adopted), name="agent")
                 await adopted.wait()

@@ -45,16 +45,22 @@ class ProxyProcess:
     async def supervise(self) -> None:
         """Start it when it is not there and whenever it ends; for ever. A crash loop slows down.
 
-        Raises UnavailableError when the program is not found.
+        Raises UnavailableError when the first one cannot be started; later it is tried again, since
+        a daemon that leaves helps nobody.
         """
         pause = _FIRST_PAUSE
+        pid: int | None = self.pid or self._spawn()
         while True:
-            pid = self.pid or self._spawn()
             began = self._clock.monotonic()
-            await _wait_end(pid)
+            try:
+                pid = pid or self.pid or self._spawn()
+                await _wait_end(pid)
+                log.error("roost-proxy (pid %d) ended; starting a new one", pid)
+            except (UnavailableError, OSError) as error:
+                log.error("roost-proxy is away: %s", error)
+            pid = None
             if self._clock.monotonic() - began > _HEALTHY_SECONDS:
                 pause = _FIRST_PAUSE
-            log.error("roost-proxy (pid %d) ended; starting a new one", pid)
             await self._clock.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

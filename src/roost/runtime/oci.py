@@ -19,6 +19,7 @@ import contextlib
 import os
 import platform
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -474,9 +475,12 @@ class OciRuntime:
     def _conmon_ended(self, container: str) -> Exit:
         if (ended := self._exit(container)) is None:
             self._kill(container)
-            self._records.write_exit(container, 128 + signal.SIGKILL)
-            ended = self._exit(container)
-        assert ended is not None
+            code = 128 + signal.SIGKILL
+            # A full disk must not hide the end from who waits for it.
+            with contextlib.suppress(OSError):
+                self._records.write_exit(container, code)
+            now_ms = time.time_ns() // 1_000_000
+            ended = self._exit(container) or exit_of(container, code, now_ms, oom_killed=False)
         return ended
 
     def exits(self) -> AsyncIterator[Exit]:

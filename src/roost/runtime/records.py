@@ -53,12 +53,12 @@ class Main:
     @property
     def alive(self) -> bool:
         """Whether the main process runs (a dead one that is not reaped does not)."""
-        return start_time(self.pid) == self.started
+        return self.started >= 0 and start_time(self.pid) == self.started
 
     @property
     def conmon_alive(self) -> bool:
         """Whether its conmon runs."""
-        return start_time(self.conmon) == self.conmon_started
+        return self.conmon_started >= 0 and start_time(self.conmon) == self.conmon_started
 
 
 class Records:
@@ -172,12 +172,12 @@ class Records:
         return Record(**document)
 
     def main(self, container: str) -> Main | None:
-        """`main`, or None for a half-made container."""
+        """`main`, or None for a half-made container (also a file that a power loss left empty)."""
         try:
             numbers = (self.bundle(container) / "main").read_text().split()
-        except OSError:
+            return Main(*(int(number) for number in numbers))
+        except (OSError, ValueError, TypeError):
             return None
-        return Main(*(int(number) for number in numbers))
 
     def half_made(self, container: str) -> list[int]:
         """Process ids of a conmon (and of what it started) that never got a `main` file."""
