@@ -1,0 +1,100 @@
+"""The golden lines of the control protocol, from the agent's side; crates/wire reads them too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roost.model.machine_config import MachineConfig
+from roost.model.machine_state import MachineState
+from roost.model.records import Address, App, Network
+from roost.proxyctl import view
+from roost.proxyctl.client import ProxyConnection
+from tests.support.machines import a_machine
+
+GOLDEN = Path(__file__).parents[3] / "protocol" / "golden"
+
+
+def line(name: str) -> Any:
+    return json.loads((GOLDEN / f"{name}.json").read_text())["line"]
+
+
+def test_the_builders_make_the_golden_entities() -> None:
+    """From the same facts the agent's builders make the golden network, app and machine."""
+    app = App(
+        id="1",
+        name="my-app",
+        org="personal",
+        network="default",
+        network_id=1,
+        number=1,
+        created_at=1,
+    )
+    address = Address(
+        ip="fdaa:0:1:0:1::2",
+        app="my-app",
+        org="personal",
+        network="default",
+        network_id=1,
+        created_at=1,
+    )
+    assert line("down_put_app")["value"] == view.app(app, [address])
+    wanted = line("down_put_network")["value"]
+    network = Network(id=int(wanted["id"]), org=wanted["org"], name=wanted["name"], created_at=1)
+    netns = Path(wanted["netns"]) if wanted["netns"] else None
+    assert wanted == view.network(network, netns)
+
+
+def test_the_golden_machine() -> None:
+    """The machine builder leaves out only what is its default."""
+    wanted = line("down_put_machine")["value"]
+    config = MachineConfig.model_validate(
+        {
+            "image": "x",
+            "metadata": wanted["metadata"],
+            "services": [
+                {key: value for key, value in service.items() if key != "concurrency"}
+                | {"concurrency": {"type": "requests", "soft_limit": 20}}
+                for service in wanted["services"]
+            ],
+        }
+    )
+    machine = a_machine(
+        id=wanted["id"],
+        app=wanted["app"],
+        instance_id=wanted["instance"],
+        state=MachineState.STARTED,
+        config=config,
+    )
+    made = view.machine(machine) | {"startable": True}
+    made["services"][0]["ports"][0].setdefault("force_https", False)
+    assert wanted == made
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("up_*.json")), ids=lambda path: path.stem)
+def test_golden_events_are_read(path: Path, tmp_path: Path) -> None:
+    """Each upward line reaches the agent as it stands; an ack reaches its sender instead."""
+    golden = json.loads(path.read_text())["line"]
+
+    async def main() -> None:
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            sent = json.loads(await reader.readline())
+            event = golden | {"seq": sent["seq"]} if golden["ev"] == "ack" else golden
+            writer.write(json.dumps(event).encode() + b"\n")
+            writer.close()
+
+        server = await asyncio.start_unix_server(proxy, tmp_path / "s")
+        connection = await ProxyConnection.connect(tmp_path / "s")
+        ack = connection.post("stats")
+        events = [event async for event in connection.events()]
+        server.close()
+        if golden["ev"] == "ack":
+            assert golden | {"seq": 1} == await ack
+        else:
+            assert [golden] == events
+
+    asyncio.run(main())
