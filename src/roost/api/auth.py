@@ -20,7 +20,7 @@ from roost.api.errors import ReaderDeniedError, TooManyFailuresError
 from roost.api.parts import PartsDep
 from roost.clock import Clock
 from roost.errors import DeniedError
-from roost.model.records import Token
+from roost.model.access import Token
 
 log = logging.getLogger("roost.api")
 

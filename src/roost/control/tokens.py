@@ -12,8 +12,8 @@ from pathlib import Path
 
 from roost.control.context import Context
 from roost.control.private_file import write_private
+from roost.model.access import Token
 from roost.model.ids import ulid
-from roost.model.records import Token
 from roost.store.base import Put
 
 PREFIX = "roost_"

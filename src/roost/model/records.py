@@ -6,6 +6,7 @@ Times are milliseconds since the epoch. Keys are strings, unique within a kind.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,6 +38,8 @@ class Org(Record):
     kind: ClassVar[str] = "org"
     slug: str
     name: str
+    closed: bool = False
+    """It is being deleted: nothing new can be made in it."""
     created_at: int
 
     @property
@@ -104,25 +107,50 @@ class App(Record):
         return {"org": self.org, "network": str(self.network_id)}
 
 
+class AddressType(StrEnum):
+    """The API's words for the kinds of address."""
+
+    PRIVATE_V6 = "private_v6"
+    V6 = "v6"
+    V4 = "v4"
+    SHARED_V4 = "shared_v4"
+
+    @property
+    def public(self) -> bool:
+        """Whether it is reached from the host's outside."""
+        return self is not AddressType.PRIVATE_V6
+
+
 class Address(Record):
-    """One Flycast address of an app, living on one network."""
+    """One address of an app: a Flycast address on one network, or a public one.
+
+    The audience of a Flycast address is the network it is on, whoever's that is; a public one has
+    none (`network_id` 0).
+    """
 
     kind: ClassVar[str] = "address"
     ip: str
     app: str
+    type: AddressType = AddressType.PRIVATE_V6
     org: str
     network: str
     network_id: int
+    ports: tuple[int, ...] = ()
+    """The only external ports that answer here; none named means all."""
+    grant: str = ""
+    """Id of the grant, when the network is another organization's."""
+    expires_at: int | None = None
     created_at: int
 
     @property
     def key(self) -> str:
-        """The address in canonical text."""
-        return self.ip
+        """The address in canonical text; a shared one together with its app."""
+        return f"{self.ip}/{self.app}" if self.type is AddressType.SHARED_V4 else self.ip
 
     def indexes(self) -> dict[str, str]:
-        """By app."""
-        return {"app": self.app}
+        """By app, by network, by address, and those that end by themselves."""
+        pairs = {"app": self.app, "network": str(self.network_id), "ip": self.ip}
+        return pairs | ({"expiring": "yes"} if self.expires_at is not None else {})
 
 
 class Lease(BaseModel):
@@ -250,36 +278,3 @@ class Secret(Record):
     def indexes(self) -> dict[str, str]:
         """By app."""
         return {"app": self.app}
-
-
-class Token(Record):
-    """A bearer token, kept only as the SHA-256 of its text."""
-
-    kind: ClassVar[str] = "token"
-    id: str
-    name: str
-    sha256: str
-    created_at: int
-    expires_at: int | None = None
-
-    @property
-    def key(self) -> str:
-        """The id."""
-        return self.id
-
-    def indexes(self) -> dict[str, str]:
-        """By hash."""
-        return {"sha256": self.sha256}
-
-
-KINDS: tuple[type[Record], ...] = (
-    Org,
-    Network,
-    Counter,
-    App,
-    Address,
-    Machine,
-    Release,
-    Secret,
-    Token,
-)

@@ -11,7 +11,7 @@ import pytest
 from roost.control.secret_key import ensure_key, read_key
 from roost.control.service import Control
 from roost.errors import UnavailableError
-from roost.model.records import Token
+from roost.model.access import Token
 from roost.store.base import Delete
 from tests.support.control_bench import Bench, CountedRandom, make_bench, with_bench
 

@@ -1,0 +1,92 @@
+"""Who may call the API, and what was changed by whom: tokens and the audit log's entries."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from roost.model.records import Record
+
+
+class TokenKind(StrEnum):
+    """What a token is good for; `roost.plan.authority` says what each may do."""
+
+    OPERATOR = "operator"
+    """Everything on this Roost, organizations themselves included; made at the first start."""
+    ORG = "org"
+    """Everything of one organization (its admin)."""
+    READONLY = "readonly"
+    """Looking at everything of one organization."""
+    DEPLOY = "deploy"
+    """One app: deploy, look, change its Machines, secrets and addresses."""
+    MACHINE = "machine"
+    """One Machine: look at it, start, stop, suspend it, run commands in it."""
+
+
+class Token(Record):
+    """A bearer token, kept only as the SHA-256 of its text.
+
+    `org` is None for the operator's only. A deploy token names its app and the app's number,
+    which no later app of the same name has.
+    """
+
+    kind: ClassVar[str] = "token"
+    id: str
+    name: str
+    grade: TokenKind = TokenKind.OPERATOR
+    org: str | None = None
+    app: str | None = None
+    app_number: int | None = None
+    machine: str | None = None
+    sha256: str
+    created_at: int
+    created_by: str = ""
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The id."""
+        return self.id
+
+    def indexes(self) -> dict[str, str]:
+        """By hash, organization and app."""
+        pairs = {"sha256": self.sha256, "org": self.org or ""}
+        return pairs | ({"app": self.app} if self.app else {})
+
+    def valid_at(self, now_ms: int) -> bool:
+        """Whether it is neither revoked nor past its end."""
+        alive = self.expires_at is None or now_ms < self.expires_at
+        return alive and self.revoked_at is None
+
+
+class AuditEntry(Record):
+    """One change that somebody made: written in the same commit as the change itself.
+
+    `changes` are the records written, as `put address fdaa:…` or `delete app web`.
+    """
+
+    kind: ClassVar[str] = "audit"
+    id: str
+    """A ULID: entries sort by time."""
+    at: int
+    actor: str
+    """Name of the token, or `roost` for what Roost did by itself."""
+    token: str = ""
+    """Id of the token."""
+    action: str
+    """What was asked: `POST /v1/apps/web/ip_assignments`."""
+    source: str = ""
+    """Where the call came from: an address, or `socket`."""
+    org: str = ""
+    app: str = ""
+    changes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The id."""
+        return self.id
+
+    def indexes(self) -> dict[str, str]:
+        """By organization and by app."""
+        return {"org": self.org} | ({"app": self.app} if self.app else {})
