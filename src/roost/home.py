@@ -76,6 +76,11 @@ class Home:
         return self.root / "secret.key"
 
     @property
+    def source_key(self) -> Path:
+        """The Ed25519 seed that signs `Fly-Src` (32 random bytes, 0600)."""
+        return self.root / "fly-src.key"
+
+    @property
     def netns(self) -> Path:
         """Namespace files: `n<network id>` for routers, `m<machine id>` for Machines."""
         return self.run / "netns"

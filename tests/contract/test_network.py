@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,17 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
 def _machine(number: int, network: int = 1) -> Attachment:
     router = router_of(network)
     return attachment_of(f"{number:014x}", router, host=2, machine=number, ipv4_index=number)
+
+
+def test_public_addresses_come_and_go(run: Run) -> None:
+    """Pools are taken, replaced and given up as said, as often as it is said."""
+
+    async def body(driver: NetworkDriver) -> None:
+        for pools in (("198.51.100.8/29", "2001:db8:7::/64"), ("198.51.100.0/30",), (), ()):
+            await driver.own_outside([ip_network(text) for text in pools])
+            await driver.own_outside([ip_network(text) for text in pools])
+
+    run(body)
 
 
 def test_ensure_router_twice(run: Run) -> None:

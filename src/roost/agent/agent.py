@@ -46,7 +46,13 @@ class Agent:
         self.attached: dict[str, tuple[Path, int]] = {}
         self.prepared = Prepared(parts.prepared)
         self.link = ProxyLink(
-            parts.store, parts.home, parts.identity.region, proxy_settings, self._on_event
+            parts.store,
+            parts.home,
+            parts.identity.region,
+            proxy_settings,
+            self._on_event,
+            clock=parts.clock,
+            public=parts.public,
         )
         self.routers = Routers(parts.network, self.link)
         self._sleeper = Sleeper()

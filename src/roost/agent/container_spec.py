@@ -29,8 +29,12 @@ def container_spec(
     *,
     netns: Path,
     log_file: Path,
+    source_key: bytes = b"",
 ) -> ContainerSpec:
-    """Build the spec. Raises InvalidError: no command, or a file that is not base64."""
+    """Build the spec; `source_key` is the public key that checks `Fly-Src`.
+
+    Raises InvalidError: no command, or a file that is not base64.
+    """
     config = machine.config
     host = image.reference == HOST_IMAGE
     return ContainerSpec(
@@ -46,7 +50,12 @@ def container_spec(
         cpus=float(config.guest.cpus),
         memory=config.guest.memory_mb * MIB,
         tty=config.init.tty,
-        files=(_hosts(machine), _resolv(), *(_file(f, secrets) for f in config.files)),
+        files=(
+            _hosts(machine),
+            _resolv(),
+            *_source_key(source_key),
+            *(_file(f, secrets) for f in config.files),
+        ),
         app_dir=Path(config.app_dir) if host and config.app_dir else None,
         labels={"instance": machine.instance_id, "app": machine.app},
     )
@@ -99,6 +108,13 @@ def _hosts(machine: Machine) -> Mounted:
 
 def _resolv() -> Mounted:
     return Mounted(path="/etc/resolv.conf", content=f"nameserver {DNS_EVERYWHERE}\n".encode())
+
+
+def _source_key(public: bytes) -> tuple[Mounted, ...]:
+    """Where Fly's Machines have it, in hexadecimal."""
+    if not public:
+        return ()
+    return (Mounted(path="/.fly/fly-src.pub", content=public.hex().encode() + b"\n"),)
 
 
 def _file(file: File, secrets: Mapping[str, str]) -> Mounted:

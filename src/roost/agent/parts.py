@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from roost.clock import Clock
 from roost.control.host import HostIdentity
 from roost.control.logs import AppLogs
+from roost.control.public_pool import NO_POOL, PublicPool
 from roost.home import Home
 from roost.images.base import ImageStore
 from roost.network.base import NetworkDriver
@@ -33,3 +34,6 @@ class Parts:
     logs: AppLogs
     reveal: Callable[[str], Mapping[str, str]]
     prepared: int = DEFAULT_PREPARED
+    public: PublicPool = NO_POOL
+    source_key: bytes = b""
+    """The public key that checks `Fly-Src`; every Machine gets it."""

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from roost.clock import Clock
+from roost.control.public_pool import PublicPool
 from roost.errors import ConflictError, RoostError, UnavailableError
 from roost.home import Home
 from roost.model.machine_state import MachineState
@@ -27,6 +29,8 @@ log = logging.getLogger("roost.agent.proxy")
 PROTOCOL = 1
 _FLUSH_EVERY = 100
 _RETRY_SECONDS = 0.05
+OWN_NETWORK = Path("/proc/self/ns/net")
+"""As the proxy opens it: the host's own network, which it shares."""
 
 
 class ProxyLink:
@@ -39,8 +43,13 @@ class ProxyLink:
         region: str,
         settings: dict[str, Any],
         on_event: Callable[[Message], Awaitable[None]],
+        *,
+        clock: Clock,
+        public: PublicPool,
     ) -> None:
         self._store = store
+        self._clock = clock
+        self._public = public
         self._home = home
         self._region = region
         self._settings = settings
@@ -171,6 +180,8 @@ class ProxyLink:
         return revision
 
     def _everything(self) -> Any:
+        if self._public.networks:
+            yield "network", view.public_network(OWN_NETWORK)
         for network in self._store.scan(Network):
             record = network.record
             yield "network", view.network(record, self._routers.get(record.id))
@@ -210,7 +221,12 @@ class ProxyLink:
 
     def _app_view(self, app: App) -> view.Entity:
         found = self._store.find(Address, "app", app.name)
-        return view.app(app, (item.record for item in found))
+        return view.app(
+            app,
+            (item.record for item in found),
+            now_ms=self._clock.now_ms(),
+            domain=self._public.domain,
+        )
 
     def _machine_view(self, machine: Machine) -> view.Entity:
         return view.machine(machine, state=self._overrides.get(machine.id))

@@ -127,6 +127,7 @@ class Steps:
             self._parts.reveal(machine.app),
             netns=netns,
             log_file=self._parts.home.machine_log(machine.app, self._id),
+            source_key=self._parts.source_key,
         )
         await self._parts.runtime.create(spec)
         self._agent.boxes.created(self._id, dict(spec.labels))

@@ -1,25 +1,30 @@
-"""Flycast addresses: private, stable, one network each; any number per app.
+"""An app's addresses: Flycast ones, private and on one network each, and public ones.
 
 Source: docs/networking/flycast. Without `network` an address lands on the default network of the
-organization, even when the app itself is on a custom one.
+organization, even when the app itself is on a custom one. On a network of another organization it
+needs that organization's consent: see `grants`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv6Address
+from collections.abc import Iterable
+from ipaddress import ip_address
 
-from roost.control.app_lookup import get_app
+from roost.control.address_request import AddressRequest, check_ports, check_request
+from roost.control.app_lookup import find_app, get_app
 from roost.control.context import Context
 from roost.control.networks import Networks
 from roost.control.numbers import Numbers
+from roost.control.releasing import release_changes
 from roost.errors import ConflictError, InvalidError, NotFoundError
 from roost.model.addresses import flycast_address
-from roost.model.records import Address, App, Machine, Network
-from roost.store.base import Delete, Put
+from roost.model.grants import GrantEvent
+from roost.model.records import Address, AddressType, App, Network
+from roost.store.base import Change, Put, Stored
 
-PRIVATE = "private_v6"
-PUBLIC = frozenset({"v4", "v6", "shared_v4"})
+PUBLIC_NETWORK = 0
+"""The number that stands for the host's outside; no private network has it."""
+_MAX_TRIES = 8
 
 
 class Addresses:
@@ -31,100 +36,140 @@ class Addresses:
         self._numbers = numbers
         self._networks = networks
 
-    async def allocate(
-        self,
-        app: str,
-        *,
-        type: str = PRIVATE,  # noqa: A002 - the API's word
-        network: str = "",
-        org: str = "",
-        region: str = "",
-    ) -> Address:
-        """A new address of an app on a network ("" is the default one) of an organization
-        ("" is the app's own).
+    async def allocate(self, app: str, request: AddressRequest | None = None) -> Address:
+        """A new address of an app.
 
-        Raises InvalidError (another type or region), NotFoundError (app, organization, network).
+        Whoever may consent for the audience's organization has done so. Raises InvalidError,
+        NotFoundError (app, organization, network), PreconditionError (no public pool).
         """
+        asked = request or AddressRequest()
+        check_request(asked)
         owner = get_app(self._store, app)
-        self._check_type(type)
-        if region not in ("", "global", self._context.host.region):
-            raise InvalidError(
-                f"region {region!r} does not exist here",
-                hint="leave the region out: a private address works everywhere",
-            )
-        target = self._networks.get(org or owner.org, network)
+        ports = check_ports(self._store, owner, asked.ports)
+        if asked.type.public:
+            return await self._allocate_public(owner, asked, ports)
+        target = self._networks.get(asked.org or owner.org, asked.network)
+        ends = None if asked.lifetime_ms is None else self._now() + asked.lifetime_ms
+        for _ in range(_MAX_TRIES):
+            address = await self.new_private(owner, target, ports, ends)
+            # The app comes along so that it cannot be destroyed in between.
+            current = find_app(self._store, app)
+            try:
+                await self._store.commit(
+                    Put(address, expect=0), Put(current.record, expect=current.revision)
+                )
+            except ConflictError:
+                continue
+            return address
+        raise ConflictError(f'app "{app}" is changed by too many at once', hint="try again")
+
+    async def new_private(
+        self, app: App, target: Network, ports: tuple[int, ...], expires_at: int | None
+    ) -> Address:
+        """A Flycast address of a number never given out before, not yet written."""
         number = await self._numbers.take(f"flycast/{target.id}")
-        address = Address(
+        return Address(
             ip=str(flycast_address(target.id, number)),
-            app=owner.name,
+            app=app.name,
             org=target.org,
             network=target.name,
             network_id=target.id,
-            created_at=self._context.clock.now_ms(),
+            ports=ports,
+            expires_at=expires_at,
+            created_at=self._now(),
         )
-        try:
-            await self._store.commit(Put(address, expect=0))
-        except ConflictError as error:  # pragma: no cover - numbers are never given out twice
-            raise ConflictError(f"address {address.ip} is taken", hint="try again") from error
-        return address
 
     def list(self, app: str) -> list[Address]:
         """An app's addresses, oldest first. Raises NotFoundError."""
         name = get_app(self._store, app).name
         found = [stored.record for stored in self._store.find(Address, "app", name)]
-        return sorted(found, key=lambda address: (address.created_at, IPv6Address(address.ip)))
+        return sorted(found, key=lambda address: (address.created_at, address.ip))
 
-    async def release(self, app: str, ip: str) -> Address:
-        """Take an address from an app; its number is not used again.
+    def on_network(self, network_id: int) -> Iterable[Address]:
+        """The addresses that lie on a network, whoever's apps they are."""
+        for stored in self._store.find(Address, "network", str(network_id)):
+            yield stored.record
 
-        Raises InvalidError (no IPv6 address), NotFoundError (not this app's).
+    async def release(self, app: str, ip: str, *, actor: str = "") -> Address:
+        """Take an address from an app: new connections are refused at once, open ones drained.
+
+        A private address's number is never used again. Raises InvalidError (no address),
+        NotFoundError (not this app's).
         """
         name = get_app(self._store, app).name
-        try:
-            text = str(IPv6Address(ip))
-        except AddressValueError:
-            raise InvalidError(f"{ip!r} is not an IPv6 address") from None
-        stored = self._store.get(Address, text)
-        if stored is None or stored.record.app != name:
-            raise NotFoundError(
-                f"app {name!r} has no address {text}", hint=f"`roost ips list -a {name}` shows them"
+        text = canonical(ip)
+        for _ in range(_MAX_TRIES):
+            stored = self._find(name, text)
+            changes = release_changes(
+                self._store, stored, GrantEvent.RELEASE, now=self._now(), actor=actor
             )
-        owner = self._store.get(App, name)
-        assert owner is not None
-        # The app comes along, so that whoever watches knows whose address it was.
-        await self._store.commit(Delete(Address, text), Put(owner.record, expect=owner.revision))
-        return stored.record
+            if await self._committed(changes):
+                return stored.record
+        raise ConflictError(f"address {text} is changed by too many at once", hint="try again")
 
-    def warnings(self, address: Address) -> Sequence[str]:
-        """What may surprise about an address: sentences, each with what to do."""
-        app = get_app(self._store, address.app)
-        sentences = []
-        if not self._has_services(app):
-            sentences.append(
-                f"app {app.name!r} has no Machine with a service yet, so nothing answers on "
-                f"{address.ip}; deploy it with an [http_service] or [[services]] section"
+    async def _allocate_public(
+        self, owner: App, asked: AddressRequest, ports: tuple[int, ...]
+    ) -> Address:
+        """Raises PreconditionError (no pool), ConflictError (it has the shared one already)."""
+        for _ in range(_MAX_TRIES):
+            taken = {address.ip for address in self.on_network(PUBLIC_NETWORK)}
+            ends = None if asked.lifetime_ms is None else self._now() + asked.lifetime_ms
+            address = Address(
+                ip=str(self._context.public.choose(asked.type, taken)),
+                app=owner.name,
+                type=asked.type,
+                org=owner.org,
+                network="",
+                network_id=PUBLIC_NETWORK,
+                ports=ports,
+                expires_at=ends,
+                created_at=self._now(),
             )
-        if address.network_id != app.network_id:
-            sentences.append(self._elsewhere(app, address))
-        return sentences
+            if self._store.get(Address, address.key) is not None:
+                raise ConflictError(
+                    f'app "{owner.name}" has the shared address {address.ip} already',
+                    hint=f"`roost ips list -a {owner.name}` shows it",
+                )
+            current = find_app(self._store, owner.name)
+            keep = Put(current.record, expect=current.revision)
+            if await self._committed([Put(address, expect=0), keep]):
+                return address
+        raise ConflictError("public addresses are taken by too many at once", hint="try again")
 
-    def _has_services(self, app: App) -> bool:
-        machines = self._store.find(Machine, "app", app.name)
-        return any(stored.record.config.services for stored in machines)
-
-    def _elsewhere(self, app: App, address: Address) -> str:
-        own: Network = self._networks.get_by_id(app.network_id)
-        return (
-            f"{address.ip} is on network {address.network!r} of organization {address.org!r} and "
-            f"is reached from there only, not from the app's own network {own.name!r}"
+    def _find(self, app: str, ip: str) -> Stored[Address]:
+        for stored in self._store.find(Address, "app", app):
+            if stored.record.ip == ip:
+                return stored
+        raise NotFoundError(
+            f'app "{app}" has no address {ip}', hint=f"`roost ips list -a {app}` shows them"
         )
 
-    def _check_type(self, kind: str) -> None:
-        if kind == PRIVATE:
-            return
-        if kind in PUBLIC:
-            raise InvalidError(
-                f"addresses of type {kind!r} are not there yet: Roost has private ingress only",
-                hint='use type "private_v6" (`roost ips allocate-v6 --private`)',
-            )
-        raise InvalidError(f"{kind!r} is not a type of address", hint='use type "private_v6"')
+    async def _committed(self, changes: Iterable[Change]) -> bool:
+        try:
+            await self._store.commit(*changes)
+        except ConflictError:
+            return False
+        return True
+
+    def _now(self) -> int:
+        return self._context.clock.now_ms()
+
+
+def canonical(ip: str) -> str:
+    """An address in the text in which it is stored. Raises InvalidError."""
+    try:
+        found = ip_address(ip)
+    except ValueError:
+        raise InvalidError(
+            f"{ip!r} is not an IP address", hint="`roost ips list` shows the app's"
+        ) from None
+    return str(found)
+
+
+def address_type(text: str) -> AddressType:
+    """The kind that the API's word means. Raises InvalidError."""
+    try:
+        return AddressType(text)
+    except ValueError:
+        words = ", ".join(AddressType)
+        raise InvalidError(f"{text!r} is not a type of address", hint=f"use {words}") from None

@@ -10,7 +10,8 @@ from roost.control.context import Context
 from roost.control.machines import Machines
 from roost.control.networks import Networks
 from roost.control.numbers import Numbers
-from roost.errors import ConflictError, DeadlineError
+from roost.errors import ConflictError, DeadlineError, RoostError
+from roost.model.grants import Grant
 from roost.model.ids import app_name
 from roost.model.machine_state import MachineState
 from roost.model.records import Address, App, Counter, Machine, Record, Release, Secret
@@ -34,6 +35,7 @@ class Apps:
         self._store = context.store
         self._numbers = numbers
         self._networks = networks
+        self._orgs = networks.orgs
         self._machines = machines
 
     async def create(
@@ -47,8 +49,8 @@ class Apps:
     ) -> App:
         """Make an app on a network of an organization; the network is made when missing.
 
-        Raises InvalidError (malformed name), NotFoundError (organization), ConflictError with the
-        code `name_taken`.
+        Raises InvalidError (malformed name), NotFoundError (organization), PreconditionError (it
+        is being deleted), ConflictError with the code `name_taken`.
         """
         checked = app_name(name)
         self._refuse_taken(checked)
@@ -69,6 +71,7 @@ class Apps:
         except ConflictError:
             self._refuse_taken(checked)
             raise
+        await self._refuse_ended(app)
         return app
 
     def get(self, name: str) -> App:
@@ -136,7 +139,7 @@ class Apps:
         """The app itself goes last, with its few other records, so that a crash is repeatable."""
         while batch := self._store.find(Machine, "app", app.name, limit=_PAGE):
             await self._store.commit(*(Delete(Machine, s.record.key) for s in batch))
-        kinds: tuple[type[Record], ...] = (Address, Secret, Release)
+        kinds: tuple[type[Record], ...] = (Address, Grant, Secret, Release)
         changes: list[Change] = [
             Delete(kind, stored.record.key)
             for kind in kinds
@@ -144,6 +147,14 @@ class Apps:
         ]
         changes += [Delete(Counter, f"{series}/{app.name}") for series in ("secret", "release")]
         await self._store.commit(*changes, Delete(App, app.name))
+
+    async def _refuse_ended(self, app: App) -> None:
+        """An organization that began to end while the app was made takes it along."""
+        try:
+            self._orgs.must_be_open(app.org)
+        except RoostError:
+            await self._store.commit(Delete(App, app.name))
+            raise
 
     def _refuse_taken(self, name: str) -> None:
         if self._store.get(App, name) is not None:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from roost.clock import Clock
 from roost.control.host import HostAgent, HostIdentity
 from roost.control.logs import AppLogs
+from roost.control.public_pool import NO_POOL, PublicPool
 from roost.home import Home
 from roost.store.base import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Store, time, randomness (`random(n)` gives n bytes), this host, its agent, logs, paths."""
+    """Store, time, randomness (`random(n)` gives n bytes), this host, its agent, logs, paths, and
+    the public addresses that may be given out.
+    """
 
     store: Store
     clock: Clock
@@ -23,3 +26,4 @@ class Context:
     agent: HostAgent
     logs: AppLogs
     home: Home
+    public: PublicPool = NO_POOL

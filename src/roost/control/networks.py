@@ -18,14 +18,15 @@ class Networks:
         self._store = context.store
         self._clock = context.clock
         self._numbers = numbers
-        self._orgs = orgs
+        self.orgs = orgs
 
     async def ensure(self, org: str, name: str) -> Network:
         """The network `name` ("" is the default one) of an organization, made when missing.
 
-        Raises InvalidError (malformed name), NotFoundError (no such organization).
+        Raises InvalidError (malformed name), NotFoundError (no such organization),
+        PreconditionError (it is being deleted).
         """
-        slug = self._orgs.get(org).slug
+        slug = self.orgs.must_be_open(org).slug
         checked = network_name(name)
         stored = self._store.get(Network, f"{slug}/{checked}")
         if stored is not None:
@@ -44,7 +45,7 @@ class Networks:
 
     def get(self, org: str, name: str) -> Network:
         """A network by name ("" is the default one). Raises InvalidError, NotFoundError."""
-        slug = self._orgs.get(org).slug
+        slug = self.orgs.get(org).slug
         checked = network_name(name)
         stored = self._store.get(Network, f"{slug}/{checked}")
         if stored is None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from roost.control.app_lookup import get_app
 from roost.control.context import Context
+from roost.control.key_file import read_key
 from roost.control.numbers import Numbers
 from roost.control.sealing import NONCE, digest, seal, unseal
-from roost.control.secret_key import read_key
 from roost.errors import ConflictError, InvalidError
 from roost.model.records import Secret
 from roost.store.base import Change, Delete, Put

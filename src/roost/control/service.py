@@ -9,20 +9,24 @@ from __future__ import annotations
 from roost.control.addresses import Addresses
 from roost.control.apps import Apps
 from roost.control.context import Context
+from roost.control.expiry import Expiry
+from roost.control.grants import Grants
+from roost.control.key_file import ensure_key
 from roost.control.machines import Machines
 from roost.control.networks import Networks
 from roost.control.numbers import Numbers
+from roost.control.org_ending import OrgEnding
 from roost.control.orgs import Orgs
+from roost.control.reach import Reach
 from roost.control.releases import Releases
-from roost.control.secret_key import ensure_key
 from roost.control.secrets import Secrets
 from roost.control.tokens import Tokens, write_token_file
 from roost.model.ids import DEFAULT_NETWORK, PERSONAL_ORG
 
 
 class Control:
-    """The services, wired: `orgs`, `networks`, `apps`, `addresses`, `secrets`, `machines`,
-    `releases`, `tokens`.
+    """The services, wired: `orgs`, `networks`, `apps`, `addresses`, `grants`, `secrets`,
+    `machines`, `releases`, `tokens`; `expiry` has to be run.
     """
 
     def __init__(self, context: Context) -> None:
@@ -35,7 +39,11 @@ class Control:
         self.secrets = Secrets(context, numbers)
         self.machines = Machines(context, numbers)
         self.addresses = Addresses(context, numbers, self.networks)
+        self.grants = Grants(context, self.orgs, self.networks, self.addresses)
         self.apps = Apps(context, numbers, self.networks, self.machines)
+        self.org_ending = OrgEnding(context, self.orgs, self.networks, self.apps)
+        self.expiry = Expiry(context, self.grants)
+        self.reach = Reach(context, self.networks)
 
     async def first_start(self) -> str | None:
         """Make what every Roost has; repeated at each start, it completes what a crash left out.
@@ -45,7 +53,7 @@ class Control:
         it was made now, else None. Raises UnavailableError when ROOST_HOME cannot be written.
         """
         ensure_key(self.context.home.secret_key, self.context.random)
-        await self.orgs.ensure(PERSONAL_ORG, "Personal")
+        await self.orgs.ensure_personal()
         await self.networks.ensure(PERSONAL_ORG, DEFAULT_NETWORK)
         if self.tokens.any():
             return None

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from roost.agent.parts import DEFAULT_PREPARED
+from roost.control.public_pool import PublicPool, parse_pool
 from roost.errors import InvalidError
 from roost.spec import durations
 
@@ -26,6 +27,7 @@ class Options:
     host_paths: tuple[str, ...]
     wake_timeout_ms: int
     verbose: bool
+    public: PublicPool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +67,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long a connection waits for a Machine to wake, or in the queue at the hard "
         "limit (default: %(default)s)",
     )
+    parser.add_argument(
+        "--public-pool",
+        action="append",
+        default=[word for word in env.get("ROOST_PUBLIC_POOL", "").split(",") if word],
+        metavar="NETWORK",
+        help="public addresses, routed to this host, that apps may be given: such as "
+        "203.0.113.8/29 or 2001:db8:7::/64 (repeatable; ROOST_PUBLIC_POOL, separated by commas)",
+    )
+    parser.add_argument(
+        "--public-domain",
+        default=env.get("ROOST_PUBLIC_DOMAIN", ""),
+        metavar="NAME",
+        help="apps that share the pool's first IPv4 address are called <app>.NAME "
+        "(ROOST_PUBLIC_DOMAIN)",
+    )
     parser.add_argument("--verbose", action="store_true", help="log each step")
 
 
@@ -84,6 +101,7 @@ def parse(arguments: argparse.Namespace) -> Options:
         host_paths=tuple(arguments.host_path),
         wake_timeout_ms=_wake_timeout(arguments.wake_timeout),
         verbose=arguments.verbose,
+        public=parse_pool(arguments.public_pool, arguments.public_domain),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from roost.api.app import create_app
 from roost.api.server import serve
 from roost.clock import SystemClock
 from roost.control.context import Context
+from roost.control.key_file import ensure_key, public_half
 from roost.control.logs import AppLogs
 from roost.control.service import Control
 from roost.daemon import lock
@@ -97,6 +99,7 @@ class _Daemon:
         identity = identify(self._home, self._options.region)
         logs = AppLogs(self._home, self._clock, region=self._options.region)
         drivers = self._drivers
+        source_key = ensure_key(self._home.source_key, os.urandom)
         parts = Parts(
             store=self._store,
             clock=self._clock,
@@ -109,12 +112,15 @@ class _Daemon:
             logs=logs,
             reveal=self._reveal,
             prepared=self._options.prepared,
+            public=self._options.public,
+            source_key=public_half(source_key),
         )
         patience = self._options.wake_timeout_ms
         settings = {
             "resolvers": resolvers(),
             "wake_timeout_ms": patience,
             "queue_timeout_ms": patience,
+            "src_key": base64.b64encode(source_key).decode(),
         }
         agent = Agent(parts, settings)
         context = Context(
@@ -125,6 +131,7 @@ class _Daemon:
             agent=agent,
             logs=logs,
             home=self._home,
+            public=self._options.public,
         )
         return agent, Control(context)
 
@@ -137,6 +144,7 @@ class _Daemon:
         try:
             await self._drivers.runtime.setup()
             await self._drivers.network.setup()
+            await self._drivers.network.own_outside(self._options.public.networks)
             await self._control.first_start()
             async with asyncio.TaskGroup() as group:
                 self._watch_signals(group)
@@ -144,6 +152,7 @@ class _Daemon:
                     ProxyProcess(self._home, self._clock).supervise(), name="proxy-process"
                 )
                 group.create_task(keep_bounded(self._home, self._clock), name="log-files")
+                group.create_task(self._control.expiry.run(), name="expiry")
                 adopted = asyncio.Event()
                 group.create_task(self._agent.run(adopted), name="agent")
                 await adopted.wait()

@@ -213,7 +213,7 @@ class Deployer:
         control, app = self._control, order.app
         plan = plan_address(
             has_services=bool(order.config.services or order.config.http_service),
-            has_address=bool(control.addresses.list(app)),
+            has_address=any(not one.type.public for one in control.addresses.list(app)),
             asked=order.request.flycast,
             remembered=control.apps.get(app).wants_flycast,
             no_public_ips=order.request.no_public_ips,

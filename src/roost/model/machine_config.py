@@ -94,6 +94,8 @@ class Service(_Part):
     checks: tuple[Check, ...] | None = None
     auto_stop_after: Duration | None = None
     """Roost's own: how long the excess must have lasted (default 5m)."""
+    allowed_apps: tuple[str, ...] | None = None
+    """Roost's own: the apps whose Machines may call; None means everybody who can."""
 
 
 class Restart(_Part):

@@ -95,6 +95,9 @@ class App(Record):
     """Made by Roost itself (consoles); left out of lists."""
     wants_flycast: bool = False
     """Set by `launch --flycast --no-deploy`: the first deploy allocates a private address."""
+    drain_ms: int = 5000
+    """How long open connections go on after the address they came by was released: the
+    kill_timeout of its Machines at the latest release."""
     created_at: int
 
     @property

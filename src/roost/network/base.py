@@ -13,8 +13,9 @@ Guarantees every driver gives (tests/contract/test_network.py):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
@@ -54,6 +55,13 @@ class NetworkDriver(Protocol):
 
     async def setup(self) -> None:
         """Prepare the host once (directories, the uplink's host side). Raises UnavailableError."""
+        ...
+
+    async def own_outside(self, pools: Sequence[IPv4Network | IPv6Network]) -> None:
+        """Make exactly these public networks addresses of the host itself, after setup().
+
+        Raises UnavailableError, also where Roost runs without root: nothing would arrive there.
+        """
         ...
 
     async def ensure_router(self, router: Router) -> Path:

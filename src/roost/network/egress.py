@@ -34,7 +34,7 @@ def prepare(tag: str) -> Egress:
     with Conversation() as host:
         links = rtnl.read_links(host.ask([rtnl.list_links("list the host's links")]))
         found = host.ask([rtnl.which_route("look for an IPv6 route", _SOMEWHERE6)])
-    if _in_user_namespace() and len(links) < 2:
+    if without_root() and len(links) < 2:
         off = "Roost runs without root, in a network namespace that leads nowhere"
         return Egress(off=off, off6=off)
     off6 = _why_not_ip6(rtnl.read_route(found))
@@ -94,6 +94,7 @@ def _why_not_ip6(route: rtnl.Route | None) -> str | None:
     return None
 
 
-def _in_user_namespace() -> bool:
+def without_root() -> bool:
+    """Whether Roost's root is only a user namespace's."""
     first = Path("/proc/thread-self/uid_map").read_text(encoding="ascii").split()
     return first != ["0", "0", "4294967295"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from roost.errors import PreconditionError
@@ -25,10 +26,16 @@ class FakeNetwork:
         self.egress_off: str | None = None
         self.routers: dict[int, Router] = {}
         self.machines: dict[str, Attachment] = {}
+        self.outside: tuple[IPv4Network | IPv6Network, ...] = ()
 
     async def setup(self) -> None:
         """Nothing to prepare."""
         self._on_call("setup")
+
+    async def own_outside(self, pools: Sequence[IPv4Network | IPv6Network]) -> None:
+        """Remember them."""
+        self._on_call("own_outside")
+        self.outside = tuple(pools)
 
     async def ensure_router(self, router: Router) -> Path:
         """Remember the router."""
@@ -75,4 +82,5 @@ class FakeNetwork:
         """Forget everything."""
         self._on_call("teardown")
         self.machines.clear()
+        self.outside = ()
         self.routers.clear()

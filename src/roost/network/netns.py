@@ -8,14 +8,15 @@ file for the order of steps and what a crash leaves behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from roost.errors import RoostError
+from roost.errors import RoostError, UnavailableError
 from roost.home import Home
-from roost.network import egress, machine, nft, router, rtnl, sysctl, uplink
+from roost.network import egress, machine, nft, outside, router, rtnl, sysctl, uplink
 from roost.network.addressed import router_of
 from roost.network.base import Attachment, ObservedNetwork, Router
 from roost.network.names import home_tag
@@ -58,6 +59,10 @@ class NetnsNetwork:
         """Prepare the host; again after each start. Raises UnavailableError with the fix."""
         await self._maker.run("try out network namespaces", _probe)
         await self._maker.run("prepare the network", self._setup)
+
+    async def own_outside(self, pools: Sequence[IPv4Network | IPv6Network]) -> None:
+        """Give the host these addresses. Raises UnavailableError."""
+        await self._maker.run("own the public addresses", lambda: self._own(pools))
 
     async def ensure_router(self, wanted: Router) -> Path:
         """Make the router complete. Raises UnavailableError."""
@@ -118,6 +123,14 @@ class NetnsNetwork:
         self._complete.clear()
         self._egress = egress.prepare(self._place.tag)
 
+    def _own(self, pools: Sequence[IPv4Network | IPv6Network]) -> None:
+        if pools and egress.without_root():
+            raise UnavailableError(
+                "public addresses need root: without it nothing from outside arrives here",
+                hint="run Roost as root, or leave --public-pool out",
+            )
+        outside.own(self._place.tag, pools)
+
     def _ensure(self, wanted: Router) -> Path:
         path = router.file_of(self._place, wanted.network_id)
         if not self._is_complete(wanted, path):
@@ -175,6 +188,7 @@ class NetnsNetwork:
             for name in uplink.leftover(self._place.tag, host):
                 host.ask([rtnl.delete_link("remove an uplink", name)])
         egress.undo(self._place.tag)
+        outside.own(self._place.tag, ())
         if self._place.folder.is_dir():
             for path in self._place.folder.iterdir():
                 unpin(path)

@@ -31,7 +31,7 @@ LOOPBACK_INDEX = 1
 """The kernel gives every namespace's loopback this number."""
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
-_NEWADDR, _NEWROUTE, _GETROUTE, _NEWNEIGH = 20, 24, 26, 28
+_NEWADDR, _NEWROUTE, _DELROUTE, _GETROUTE, _NEWNEIGH = 20, 24, 25, 26, 28
 _LINK = struct.Struct("=BxHiII")
 _ADDR = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -44,7 +44,7 @@ _LINK_STATE, _STATE_UP = 16, b"\x06"
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _GEN_MODE, _GEN_NONE = 8, 1
 _ADDR_ADDRESS, _ADDR_LOCAL, _ADDR_FLAGS = 1, 2, 8
-_ROUTE_DESTINATION, _ROUTE_LINK, _ROUTE_GATEWAY, _ROUTE_SOURCE = 1, 4, 5, 7
+_ROUTE_DESTINATION, _ROUTE_LINK, _ROUTE_GATEWAY, _ROUTE_METRIC, _ROUTE_SOURCE = 1, 4, 5, 6, 7
 _NEIGH_ADDRESS, _NEIGH_MAC = 1, 2
 _NODAD, _NOPREFIXROUTE = 0x02, 0x200
 _MAIN_TABLE, _LOCAL_TABLE, _STATIC, _ADVERTISED = 254, 255, 4, 9
@@ -189,6 +189,47 @@ def add_local_route(step: str, prefix: IPv6Network, index: int = LOOPBACK_INDEX)
     """Make every address of a prefix the namespace's own (AnyIP)."""
     extra = attribute(_ROUTE_LINK, struct.pack("=i", index))
     return _route(step, prefix, _LOCAL, _HOST_SCOPE, extra, table=_LOCAL_TABLE)
+
+
+def add_marked_local(step: str, prefix: Prefix, mark: int) -> Request:
+    """Make every address of a prefix the namespace's own, by a route with `mark` as its metric."""
+    return _route(step, prefix, _LOCAL, _HOST_SCOPE, _marked(mark), table=_LOCAL_TABLE)
+
+
+def delete_marked_local(step: str, prefix: Prefix, mark: int) -> Request:
+    """Undo `add_marked_local`; missing is fine."""
+    made = _route(step, prefix, _LOCAL, _HOST_SCOPE, _marked(mark), table=_LOCAL_TABLE)
+    gone = frozenset({errno.ESRCH, errno.ENOENT})
+    return Request(step=step, kind=_DELROUTE, flags=0, body=made.body, fine=gone)
+
+
+def list_routes(step: str, version: int) -> Request:
+    """Ask about all routes of one IP version, in every table."""
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    body = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+    return Request(step=step, kind=_GETROUTE, flags=DUMP, body=body)
+
+
+def read_marked_local(answers: list[Answer], mark: int) -> list[Prefix]:
+    """The prefixes that `add_marked_local` made with this mark."""
+    found: list[Prefix] = []
+    for answer in answers:
+        if answer.kind != _NEWROUTE:
+            continue
+        family, length, _, _, _, _, _, kind, _ = _ROUTE.unpack_from(answer.body)
+        extra = attributes(answer.body, _ROUTE.size)
+        metric = extra.get(_ROUTE_METRIC, bytes(4))
+        if kind == _LOCAL and struct.unpack("=I", metric)[0] == mark:
+            size = 16 if family == socket.AF_INET6 else 4
+            raw = extra.get(_ROUTE_DESTINATION, bytes(size))
+            is6 = family == socket.AF_INET6
+            found.append(IPv6Network((raw, length)) if is6 else IPv4Network((raw, length)))
+    return found
+
+
+def _marked(mark: int) -> bytes:
+    link = attribute(_ROUTE_LINK, struct.pack("=i", LOOPBACK_INDEX))
+    return link + attribute(_ROUTE_METRIC, struct.pack("=I", mark))
 
 
 def refuse_route(step: str, prefix: Prefix) -> Request:

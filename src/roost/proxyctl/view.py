@@ -14,11 +14,14 @@ from roost.model.addresses import machine_ipv4, machine_prefix, network_prefix
 from roost.model.machine_config import Port, Service
 from roost.model.machine_state import STARTABLE, Goal, MachineState
 from roost.model.records import Address, App, Machine, Network
+from roost.proxyctl.ways import PUBLIC_NETWORK, Way, ways
 
 Entity = dict[str, Any]
 """JSON-ready; a boundary value that goes straight onto the wire."""
 
 DEFAULT_SOFT_LIMIT = 20
+DEFAULT_DRAIN_MS = 5000
+"""The proxy's own value where an app's is not said."""
 
 
 def network(record: Network, netns: Path | None) -> Entity:
@@ -32,14 +35,44 @@ def network(record: Network, netns: Path | None) -> Entity:
     }
 
 
-def app(record: App, addresses: Iterable[Address]) -> Entity:
-    """An `app` value with all of its Flycast addresses."""
+def public_network(netns: Path) -> Entity:
+    """The `network` value of the host's outside: `netns` is the proxy's own namespace."""
     return {
+        "id": PUBLIC_NETWORK,
+        "name": PUBLIC_NETWORK,
+        "org": "",
+        "prefix": "",
+        "netns": str(netns),
+        "public": True,
+    }
+
+
+def app(record: App, addresses: Iterable[Address], *, now_ms: int, domain: str = "") -> Entity:
+    """An `app` value with the addresses it is called at now.
+
+    `domain` is that of shared addresses, where the app is called `<app>.<domain>`.
+    """
+    rows = ways(addresses, now_ms)
+    entity: Entity = {
         "id": record.name,
         "org": record.org,
         "network": str(record.network_id),
-        "addresses": [{"network": str(a.network_id), "ip": a.ip} for a in addresses],
+        "addresses": [_way(row) for row in rows],
     }
+    if any(row.shared for row in rows) and domain:
+        entity["hosts"] = [f"{record.name}.{domain}"]
+    if record.drain_ms != DEFAULT_DRAIN_MS:
+        entity["drain_ms"] = record.drain_ms
+    return entity
+
+
+def _way(row: Way) -> Entity:
+    value: Entity = {"network": row.network, "ip": row.ip}
+    if row.ports:
+        value["ports"] = list(row.ports)
+    if row.shared:
+        value["shared"] = True
+    return value
 
 
 def machine(record: Machine, *, state: MachineState | None = None) -> Entity:
@@ -66,7 +99,8 @@ def machine(record: Machine, *, state: MachineState | None = None) -> Entity:
 
 def _service(service: Service) -> Entity:
     limits = service.concurrency
-    return {
+    guard = {} if service.allowed_apps is None else {"allowed_apps": list(service.allowed_apps)}
+    return guard | {
         "protocol": service.protocol,
         "internal_port": service.internal_port,
         "ports": [_port(port) for port in service.ports],

@@ -240,6 +240,17 @@ def _group(value: str) -> str:
 GroupName = Annotated[str, AfterValidator(_group)]
 
 
+def _caller(value: str) -> str:
+    try:
+        return ids.app_name(value)
+    except InvalidError as error:
+        refuse(f"names {value!r}, which is not an app's name", error.hint)
+
+
+CallerName = Annotated[str, AfterValidator(_caller)]
+"""The name of an app that may call."""
+
+
 def _base64(value: str) -> str:
     try:
         base64.b64decode(value, validate=True)

@@ -38,7 +38,7 @@ def service_to_api(service: HttpService | Service) -> Iterator[ApiService]:
                 "internal_port": service.internal_port,
                 "ports": ports,
                 "checks": checks or None,
-                **_sleep(service),
+                **_sleep_and_guard(service),
                 "concurrency": service.concurrency.model_dump(exclude_none=True)
                 if service.concurrency
                 else None,
@@ -79,9 +79,10 @@ def without_none(fields: Mapping[str, object]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
-def _sleep(service: ServiceBase) -> dict[str, object]:
+def _sleep_and_guard(service: ServiceBase) -> dict[str, object]:
     after = service.auto_stop_after
     return {
+        "allowed_apps": service.allowed_apps,
         "autostop": service.auto_stop_machines,
         "autostart": service.auto_start_machines,
         "min_machines_running": service.min_machines_running,

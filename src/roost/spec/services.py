@@ -8,6 +8,7 @@ from pydantic import Field
 
 from roost.spec.fields import (
     AutoStop,
+    CallerName,
     CheckDuration,
     Duration,
     HeaderName,
@@ -125,7 +126,7 @@ class MachineCheck(Part):
 
 
 class ServiceBase(Part):
-    """What both kinds of services have. `auto_stop_after` is Roost's own."""
+    """What both kinds of services have. `auto_stop_after` and `allowed_apps` are Roost's own."""
 
     internal_port: PortNumber = DEFAULT_INTERNAL_PORT
     auto_stop_machines: AutoStop | None = None
@@ -134,6 +135,7 @@ class ServiceBase(Part):
     min_machines_running: int | None = Field(default=None, ge=0)
     processes: tuple[str, ...] = ()
     concurrency: Concurrency | None = None
+    allowed_apps: tuple[CallerName, ...] | None = None
     machine_checks: tuple[MachineCheck, ...] = ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.control.secret_key import ensure_key, read_key
+from roost.control.key_file import ensure_key, read_key
 from roost.control.service import Control
 from roost.errors import UnavailableError
 from roost.model.access import Token

@@ -42,7 +42,7 @@ def test_the_builders_make_the_golden_entities() -> None:
         network_id=1,
         created_at=1,
     )
-    assert line("down_put_app")["value"] == view.app(app, [address])
+    assert line("down_put_app")["value"] == view.app(app, [address], now_ms=2)
     wanted = line("down_put_network")["value"]
     network = Network(id=int(wanted["id"]), org=wanted["org"], name=wanted["name"], created_at=1)
     netns = Path(wanted["netns"]) if wanted["netns"] else None

@@ -41,7 +41,9 @@ def test_network_and_app() -> None:
     )
     assert "/run/n1" == view.network(network, Path("/run/n1"))["netns"]
     assert "fdaa:0:1::/48" == view.network(network, None)["prefix"]
-    assert [{"network": "1", "ip": "fdaa:0:1:0:1::2"}] == view.app(app, [address])["addresses"]
+    assert [{"network": "1", "ip": "fdaa:0:1:0:1::2"}] == view.app(app, [address], now_ms=2)[
+        "addresses"
+    ]
 
 
 def test_machine_entity() -> None:

@@ -96,6 +96,7 @@ def test_services_are_copied() -> None:
     (service,) = made(
         '[[services]]\nprotocol = "tcp"\ninternal_port = 53\nauto_stop_after = "90s"\n'
         'concurrency = {type = "requests", soft_limit = 2, hard_limit = 3}\n'
+        'allowed_apps = ["web"]\n'
         '[[services.ports]]\nstart_port = 1\nend_port = 9\nhandlers = ["tcp"]\n'
         '[[services.ports]]\nport = 80\nhandlers = ["http"]\n'
         "http_options = {idle_timeout = 0, headers_read_timeout = 7, "
@@ -108,6 +109,7 @@ def test_services_are_copied() -> None:
     assert service == {
         "protocol": "tcp",
         "internal_port": 53,
+        "allowed_apps": ["web"],
         "auto_stop_after": "1m30s",
         "concurrency": {"type": "requests", "soft_limit": 2, "hard_limit": 3},
         "ports": [

@@ -130,6 +130,7 @@ CONFIGS = st.fixed_dictionaries(
             optional={
                 "internal_port": st.integers(1, 65535),
                 "auto_stop_after": st.sampled_from(["1s", "5m"]),
+                "allowed_apps": st.lists(st.sampled_from(["web", "api"]), max_size=2),
                 "auto_stop_machines": st.sampled_from(["off", "stop", "suspend"]),
                 "concurrency": st.fixed_dictionaries({"soft_limit": st.integers(0, 9)}),
             },

@@ -1,9 +1,14 @@
-"""The key of this ROOST_HOME that seals secrets: made once, 32 random bytes, mode 0600."""
+"""Keys of this ROOST_HOME: made once, 32 random bytes, mode 0600.
+
+One seals secrets, one (an Ed25519 seed, RFC 8032) signs `Fly-Src`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from roost.control.private_file import write_private
 from roost.errors import UnavailableError
@@ -27,12 +32,21 @@ def read_key(path: Path) -> bytes:
         key = path.read_bytes()
     except OSError as error:
         raise UnavailableError(
-            f"the key of the secrets, {path}, cannot be read: {error.strerror}",
-            hint="restore it from a backup: without it the secrets are lost",
+            f"the key {path} cannot be read: {error.strerror}", hint=_hint(path)
         ) from error
     if len(key) != SIZE:
         raise UnavailableError(
-            f"the key of the secrets, {path}, has {len(key)} bytes instead of {SIZE}",
-            hint="restore it from a backup: without it the secrets are lost",
+            f"the key {path} has {len(key)} bytes instead of {SIZE}", hint=_hint(path)
         )
     return key
+
+
+def public_half(seed: bytes) -> bytes:
+    """The 32-byte public key of an Ed25519 seed. Pure."""
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+def _hint(path: Path) -> str:
+    if path.name == "secret.key":
+        return "restore it from a backup: without it the secrets are lost"
+    return "restore it from a backup, or remove it: a new one is made at the next start"

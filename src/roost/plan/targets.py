@@ -1,0 +1,66 @@
+"""What `roost reach` is asked about: `TO[:PORT]`, read. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Literal
+
+from roost.errors import InvalidError
+from roost.model.ids import app_name
+
+_HINT = (
+    "name an app, a name such as web.flycast or web.internal, or an address: web:80, [fdaa::3]:53"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A name below `.flycast` or `.internal`, or an address; `port` 0 where none is named.
+
+    `text` is the name or address in canonical form, `machine` the id in `<id>.vm.<app>.internal`.
+    """
+
+    kind: Literal["flycast", "internal", "address"]
+    text: str
+    app: str = ""
+    machine: str = ""
+    port: int = 0
+
+
+def parse_target(text: str) -> Target:
+    """Read `TO[:PORT]`; a bare word is an app's Flycast name. Raises InvalidError."""
+    name, port = _split(text.strip())
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return _named(name.rstrip(".").lower(), port)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return Target(kind="address", text=str(mapped or address), port=port)
+
+
+def _split(text: str) -> tuple[str, int]:
+    if text.startswith("["):
+        name, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") > 1:
+        name, port = text, ""
+    else:
+        name, _, port = text.partition(":")
+    if not name or (port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535)):
+        raise InvalidError(f"{text!r} cannot be read", hint=_HINT)
+    return name, int(port or 0)
+
+
+def _named(name: str, port: int) -> Target:
+    labels = name.split(".")
+    match labels:
+        case [app] | [app, "flycast"]:
+            known = app_name(app)
+            return Target(kind="flycast", text=f"{known}.flycast", app=known, port=port)
+        case [machine, "vm", app, "internal"]:
+            return Target(kind="internal", text=name, app=app_name(app), machine=machine, port=port)
+        case [*_, app, "internal"]:
+            return Target(kind="internal", text=name, app=app_name(app), port=port)
+        case _:
+            raise InvalidError(f"{name!r} is no name of a private network", hint=_HINT)

@@ -1,0 +1,158 @@
+"""What the proxy decides when somebody calls an address: the same rows, the same order, in words.
+
+Works on the entities that `view` puts on the wire, so that an explanation cannot know of anything
+the proxy does not. The proxy's own code is crates/proxy/src/listen.rs; tests let both answer.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from roost.proxyctl.view import Entity
+from roost.proxyctl.ways import Way
+
+SERVED_HANDLERS = frozenset({"http"})
+"""What the proxy does on a port; others are refused at accept."""
+
+
+class Stage(StrEnum):
+    """The deciding steps, in their order."""
+
+    CALLER = "caller"
+    NAME = "name"
+    ADDRESS = "address"
+    AUDIENCE = "audience"
+    SERVICE = "service"
+    GUARD = "guard"
+    MACHINE = "machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step: whether it lets the call pass, and why, in a sentence."""
+
+    stage: Stage
+    passes: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls: a network, and where known the app and Machine in it."""
+
+    network: str
+    """The proxy's id of it."""
+    network_name: str
+    app: str | None = None
+    machine: str | None = None
+
+
+def decide(caller: Caller, way: Way, port: int, machines: Iterable[Entity]) -> Iterator[Step]:
+    """The steps from audience to Machine for a call to `way.ip` and `port`; ends with the first
+    that refuses.
+
+    `machines` are the called app's `machine` entities.
+    """
+    serving = list(_serving(machines, port))
+    for step in (
+        _audience(caller, way),
+        _service(way, port, serving),
+        _guard(caller, port, serving),
+        _machine(port, serving),
+    ):
+        yield step
+        if not step.passes:
+            return
+
+
+def ports_of(machines: Iterable[Entity], way: Way) -> list[int]:
+    """The external TCP ports that answer at an address, ascending."""
+    found = {
+        port["port"]
+        for machine in machines
+        for service in _tcp(machine)
+        for port in service["ports"]
+        if port.get("port") is not None
+    }
+    return sorted(port for port in found if way.offers(port))
+
+
+Serving = tuple[Entity, dict[str, Any], dict[str, Any]]
+"""A Machine, its service and the port of that service."""
+
+
+def _serving(machines: Iterable[Entity], port: int) -> Iterator[Serving]:
+    for machine in machines:
+        for service in _tcp(machine):
+            for one in service["ports"]:
+                if one.get("port") == port:
+                    yield machine, service, one
+
+
+def _tcp(machine: Entity) -> Iterator[dict[str, Any]]:
+    return (service for service in machine["services"] if service["protocol"] == "tcp")
+
+
+def _audience(caller: Caller, way: Way) -> Step:
+    same = way.network == caller.network
+    where = f"network {caller.network_name}"
+    why = f"{way.ip} is called from {where}" if same else f"{way.ip} is not on {where}"
+    return Step(stage=Stage.AUDIENCE, passes=same, why=why)
+
+
+def _service(way: Way, port: int, serving: list[Serving]) -> Step:
+    passes, why = False, f"no Machine of the app has a TCP service on port {port}"
+    if serving and not way.offers(port):
+        listed = ", ".join(map(str, way.ports))
+        why = f"{way.ip} answers on port {listed} only, not on {port}"
+    elif serving:
+        _, service, one = serving[-1]
+        unserved = [word for word in one.get("handlers", ()) if word not in SERVED_HANDLERS]
+        if unserved:
+            why = f"port {port} has the handler {unserved[0]}, which is not served yet"
+        else:
+            how = "http" if one.get("handlers") else "raw TCP"
+            passes = True
+            why = f"port {port} ({how}) leads to port {service['internal_port']} of the Machine"
+    return Step(stage=Stage.SERVICE, passes=passes, why=why)
+
+
+def _guard(caller: Caller, port: int, serving: list[Serving]) -> Step:
+    lists = [service["allowed_apps"] for _, service, _ in serving if "allowed_apps" in service]
+    if not lists:
+        why = "the source guard lets a Machine speak for itself only; the service allows every app"
+        return Step(stage=Stage.GUARD, passes=True, why=why)
+    # The strictest counts, so that a deploy in progress cannot reopen what it closes.
+    allowed = sorted(set(lists[0]).intersection(*lists[1:]))
+    listed = ", ".join(allowed) or "nobody"
+    if caller.app is None:
+        why = f"port {port} allows {listed} only, and a network is no app"
+        return Step(stage=Stage.GUARD, passes=False, why=why)
+    passes = caller.app in allowed
+    verb = "is among" if passes else "is not among"
+    return Step(
+        stage=Stage.GUARD,
+        passes=passes,
+        why=f"app {caller.app} {verb} the allowed_apps of port {port}: {listed}",
+    )
+
+
+def _machine(port: int, serving: list[Serving]) -> Step:
+    usable = [(m, service) for m, service, _ in serving if not m["cordoned"]]
+    running = [m for m, _ in usable if m["state"] == "started"]
+    if running:
+        return Step(stage=Stage.MACHINE, passes=True, why=f"Machine {running[0]['id']} is started")
+    waking = [m for m, service in usable if m["startable"] and service["autostart"]]
+    if waking:
+        why = f"Machine {waking[0]['id']} is {waking[0]['state']}: the call wakes it"
+        return Step(stage=Stage.MACHINE, passes=True, why=why)
+    states = ", ".join(f"{m['id']} is {m['state']}" for m, _, _ in serving[:3])
+    return Step(
+        stage=Stage.MACHINE,
+        passes=False,
+        why=f"no Machine on port {port} runs or may be woken ({states})",
+    )
