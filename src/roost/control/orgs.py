@@ -9,6 +9,11 @@ from roost.model.records import Org
 from roost.store.base import Put
 
 
+def org_not_found(slug: str) -> NotFoundError:
+    """The error for an organization that does not exist, or that the caller may not know of."""
+    return NotFoundError(f"organization {slug!r} not found")
+
+
 class Orgs:
     """Look up and make organizations."""
 
@@ -20,7 +25,7 @@ class Orgs:
         """The organization. Raises NotFoundError."""
         stored = self._store.get(Org, slug)
         if stored is None:
-            raise NotFoundError(f"organization {slug!r} not found")
+            raise org_not_found(slug)
         return stored.record
 
     def list(self) -> list[Org]:

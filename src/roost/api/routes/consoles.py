@@ -5,6 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from roost.api.bodies import ConsoleBody
+from roost.api.caller import CallerDep
+from roost.api.needs import Place, needs
 from roost.api.parts import Parts, PartsDep
 from roost.api.views import Json, machine_view
 from roost.control.machine_requests import CreateMachine
@@ -12,6 +14,7 @@ from roost.errors import ConflictError, NotFoundError
 from roost.images.base import HOST_IMAGE
 from roost.model.machine_config import Dns, Init, MachineConfig, Restart
 from roost.model.records import Network
+from roost.plan.authority import Right, of_org
 
 router = APIRouter(tags=["consoles"])
 CONFIG = MachineConfig(
@@ -23,9 +26,10 @@ CONFIG = MachineConfig(
 )
 
 
-@router.post("/consoles", status_code=201)
-async def create_console(parts: PartsDep, body: ConsoleBody) -> Json:
+@router.post("/consoles", status_code=201, dependencies=needs(Right.ADMIN, Place.REQUEST))
+async def create_console(parts: PartsDep, caller: CallerDep, body: ConsoleBody) -> Json:
     """Make an ephemeral Machine on the host image in a network; attach to it, then destroy it."""
+    caller.must(Right.ADMIN, of_org(body.org))
     network = parts.control.networks.get(body.org, body.network)
     app = await _app(parts, network)
     machine = await parts.control.machines.create(app, CreateMachine(config=CONFIG))
