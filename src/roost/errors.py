@@ -35,10 +35,17 @@ class InvalidError(RoostError):
 
 
 class DeniedError(RoostError):
-    """No token, a wrong one, or one without the right."""
+    """No token, or one that is not valid."""
 
     http_status = 401
     default_code = "unauthorized"
+
+
+class ForbiddenError(RoostError):
+    """A valid token without the right; the message names what is needed and what the token is."""
+
+    http_status = 403
+    default_code = "forbidden"
 
 
 class NotFoundError(RoostError):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.responses import HTMLResponse
 
 from roost import __version__
-from roost.api import errors
+from roost.api import errors, needs
 from roost.api.auth import Failures, require_token, require_token_of_reader
 from roost.api.docs_page import PAGE
 from roost.api.limits import Limits
@@ -25,13 +25,16 @@ from roost.api.routes import (
     logs,
     machine_verbs,
     machines,
+    orgs,
     platform,
+    reach,
     secrets,
 )
 from roost.control.host import HostIdentity
 from roost.control.service import Control
 
 ROUTERS = (
+    orgs.router,
     apps.router,
     addresses.router,
     secrets.router,
@@ -43,8 +46,11 @@ ROUTERS = (
     deploys.router,
     logs.router,
     consoles.router,
+    reach.router,
     platform.router,
 )
+
+HEALTH = "/v1/health"
 
 
 def create_app(
@@ -55,7 +61,10 @@ def create_app(
     *,
     group: asyncio.TaskGroup,
 ) -> FastAPI:
-    """The ASGI application. Deploys run in `group`, so they outlive their requests."""
+    """The ASGI application. Deploys run in `group`, so they outlive their requests.
+
+    Raises TypeError when a route does not state what it needs of its caller.
+    """
     app = FastAPI(
         title="Roost",
         version=__version__,
@@ -73,15 +82,25 @@ def create_app(
     errors.install(app)
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_token)])
     for router in ROUTERS:
+        needs.state(router.routes)
         v1.include_router(router)
     app.include_router(v1)
     _add_health(app)
     _add_docs(app)
+    _refuse_strays(app)
     return app
 
 
+def _refuse_strays(app: FastAPI) -> None:
+    """Calls of the API are in ROUTERS, where their needs are seen to; health alone is not."""
+    for route in app.routes:
+        path = str(getattr(route, "path", ""))
+        if path.startswith("/v1") and path != HEALTH and needs.need_of(route) is None:
+            raise TypeError(f"the route {path} must state what it needs: see roost.api.needs")
+
+
 def _add_health(app: FastAPI) -> None:
-    @app.get("/v1/health", tags=["platform"])
+    @app.get(HEALTH, tags=["platform"])
     async def health() -> dict[str, bool]:
         """Whether the API answers; the only call that needs no token."""
         return {"ok": True}

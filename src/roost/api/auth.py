@@ -29,6 +29,7 @@ MAX_TOKENS = 8
 MAX_HEADER = 4096
 MAX_FAILURES = 20
 WINDOW_S = 10.0
+SOCKET = "socket"
 _SCHEMES = frozenset({"bearer", "flyv1"})
 _HINT = "send `Authorization: Bearer TOKEN`; the token is in ROOST_HOME/token"
 
@@ -71,6 +72,12 @@ def _password(encoded: str) -> list[str]:
     except (binascii.Error, ValueError):
         return []
     return [text.partition(":")[2]]
+
+
+def source_of(connection: HTTPConnection) -> str:
+    """Where a call comes from: the client's address, or `socket` for the Unix socket."""
+    client = connection.client
+    return client.host if client is not None and client.host else SOCKET
 
 
 def _check(connection: HTTPConnection, parts: PartsDep, *, basic: bool) -> Token:

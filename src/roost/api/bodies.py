@@ -5,6 +5,8 @@ Fly's clients send more than Roost needs; unknown keys are ignored, known ones a
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from roost.model.machine_config import Guest, MachineConfig
@@ -33,13 +35,22 @@ class PatchAppBody(Body):
 
 
 class AddressBody(Body):
-    """`POST …/ip_assignments`."""
+    """`POST …/ip_assignments`; `ports` and `expires` (such as "7d") are Roost's own."""
 
     type: str = "private_v6"
     region: str | None = None
     org_slug: str | None = None
     network: str | None = None
     service_name: str | None = None
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    expires: str | None = Field(default=None, max_length=64)
+
+
+class CreateOrgBody(Body):
+    """`POST /orgs`; without `slug` it is made from the name."""
+
+    name: str
+    slug: str | None = None
 
 
 class SecretsBody(Body):

@@ -39,6 +39,8 @@ fetch("/openapi.json").then(reply => reply.json()).then(doc => {
       word.className = "method";
       head.append(word, make("code", path));
       box.append(head, make("p", call.description || call.summary || ""));
+      const need = call["x-roost-scope"];
+      if (need) box.append(make("p", `Needs the right ${need.right} on: ${need.on}`));
       const given = (call.parameters || []).map(p =>
         `${p.name} (${p.in}${p.required ? ", required" : ""})`);
       if (given.length) box.append(make("p", "Parameters: " + given.join(", ")));

@@ -13,15 +13,13 @@ from typing import Any
 from roost.api.image_ref import image_ref
 from roost.control.host import HostIdentity
 from roost.control.log_lines import LogLine
-from roost.model.addresses import machine_prefix, network_prefix
+from roost.model.addresses import machine_prefix
 from roost.model.ids import DEFAULT_NETWORK
 from roost.model.records import (
-    Address,
     App,
     Lease,
     Machine,
     MachineEvent,
-    Network,
     Org,
     Release,
     Secret,
@@ -62,19 +60,6 @@ def app_view(app: App, org: Org, *, status: str, machines: int) -> Json:
         "app_role": "",
         "wants_flycast": app.wants_flycast,
         "created_at": when(app.created_at),
-    }
-
-
-def address_view(address: Address) -> Json:
-    """An address; `network` and `org_slug` are Roost's own."""
-    return {
-        "ip": address.ip,
-        "region": "global",
-        "service_name": "",
-        "shared": False,
-        "created_at": when(address.created_at),
-        "network": address.network,
-        "org_slug": address.org,
     }
 
 
@@ -158,18 +143,6 @@ def release_view(release: Release) -> Json:
         "image_ref": release.image,
         "config": release.config,
         "created_at": when(release.created_at),
-    }
-
-
-def network_view(network: Network) -> Json:
-    """A private network (Roost's own object)."""
-    return {
-        "id": network.id,
-        "name": network.name,
-        "org": network.org,
-        "prefix": str(network_prefix(network.id)),
-        "egress": network.egress,
-        "created_at": when(network.created_at),
     }
 
 

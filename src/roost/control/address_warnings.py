@@ -35,8 +35,8 @@ def about_exposure(addresses: Sequence[Address]) -> str | None:
     )
 
 
-def about_unnamed(host: str, address: Address) -> str | None:
-    """By which name a shared address leads to the app."""
+def about_shared(host: str, address: Address) -> str | None:
+    """By which name a shared address leads to the app; None for another kind."""
     if address.type is not AddressType.SHARED_V4:
         return None
     return f"{address.ip} is shared: it leads to app {address.app!r} by the name {host}"

@@ -7,14 +7,19 @@ from roost.model.records import App
 from roost.store.base import Store, Stored
 
 
+def app_not_found(name: str) -> NotFoundError:
+    """The error for an app that does not exist, or that the caller may not know of."""
+    return NotFoundError(
+        f'app "{name}" not found',
+        hint="`roost apps list` shows those that exist, `roost apps create` makes one",
+    )
+
+
 def find_app(store: Store, name: str) -> Stored[App]:
     """The app with its revision. Raises NotFoundError (`app "x" not found`)."""
     stored = store.get(App, name)
     if stored is None:
-        raise NotFoundError(
-            f'app "{name}" not found',
-            hint="`roost apps list` shows those that exist, `roost apps create` makes one",
-        )
+        raise app_not_found(name)
     return stored
 
 

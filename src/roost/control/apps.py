@@ -10,12 +10,15 @@ from roost.control.context import Context
 from roost.control.machines import Machines
 from roost.control.networks import Networks
 from roost.control.numbers import Numbers
-from roost.errors import ConflictError, DeadlineError, RoostError
+from roost.errors import ConflictError, DeadlineError, InvalidError, RoostError
 from roost.model.grants import Grant
 from roost.model.ids import app_name
 from roost.model.machine_state import MachineState
 from roost.model.records import Address, App, Counter, Machine, Record, Release, Secret
 from roost.store.base import Change, Delete, Put
+
+INTERNAL_PREFIX = "roost-console-"
+"""Kept for the apps that consoles belong to: nobody can stand in the way of a network's."""
 
 AppStatus = Literal["pending", "deployed"]
 
@@ -53,6 +56,11 @@ class Apps:
         is being deleted), ConflictError with the code `name_taken`.
         """
         checked = app_name(name)
+        if not internal and checked.startswith(INTERNAL_PREFIX):
+            raise InvalidError(
+                f'app names that begin with "{INTERNAL_PREFIX}" are Roost\'s own',
+                hint="choose another name",
+            )
         self._refuse_taken(checked)
         target = await self._networks.ensure(org, network)
         app = App(

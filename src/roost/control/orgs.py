@@ -14,8 +14,13 @@ MAX_NAME = 64
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
+def org_not_found(slug: str) -> NotFoundError:
+    """The error for an organization that does not exist, or that the caller may not know of."""
+    return NotFoundError(f"organization {slug!r} not found", hint="`roost orgs list` shows yours")
+
+
 class Orgs:
-    """Look up and make organizations. Ending one is `ending.OrgEnding`'s."""
+    """Look up and make organizations. Ending one is `org_ending`'s."""
 
     def __init__(self, context: Context) -> None:
         self._store = context.store
@@ -29,9 +34,7 @@ class Orgs:
         """The organization with its revision. Raises NotFoundError."""
         stored = self._store.get(Org, slug)
         if stored is None:
-            raise NotFoundError(
-                f"organization {slug!r} not found", hint="`roost orgs list` shows yours"
-            )
+            raise org_not_found(slug)
         return stored
 
     def must_be_open(self, slug: str) -> Org:

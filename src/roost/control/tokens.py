@@ -28,7 +28,7 @@ class Tokens:
         self._store = context.store
 
     def check(self, text: str) -> Token | None:
-        """The token of this text, or None when there is none or it has expired.
+        """The token of this text, or None when there is none, or it was revoked or has expired.
 
         The look-up is by hash and the comparison takes constant time, so nothing about other
         tokens can be learned from how long it takes.
@@ -38,8 +38,7 @@ class Tokens:
         digest = _digest(text)
         for stored in self._store.find(Token, "sha256", digest, limit=1):
             token = stored.record
-            expired = token.expires_at is not None and token.expires_at <= self._now()
-            if hmac.compare_digest(token.sha256, digest) and not expired:
+            if hmac.compare_digest(token.sha256, digest) and token.valid_at(self._now()):
                 return token
         return None
 

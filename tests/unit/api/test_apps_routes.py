@@ -76,35 +76,6 @@ def test_wants_flycast(tmp_path: Path) -> None:
     with_api(tmp_path, body)
 
 
-def test_addresses(tmp_path: Path) -> None:
-    """Allocate, list, release; a warning for an app without services."""
-
-    async def body(api: ApiBench) -> None:
-        path = "/v1/apps/web/ip_assignments"
-        await api.ok("POST", "/v1/apps", {"name": "web"})
-        made = await api.ok("POST", path, {"type": "private_v6", "region": "", "network": ""})
-        assert "no Machine with a service" in made.pop("warning")
-        assert made == {
-            "ip": "fdaa:0:1:0:1::1",
-            "region": "global",
-            "service_name": "",
-            "shared": False,
-            "created_at": "2023-11-14T22:13:20.000Z",
-            "network": "default",
-            "org_slug": "personal",
-        }
-        assert await api.ok("GET", path) == {"ips": [made]}
-        assert await api.ok("DELETE", f"{path}/{made['ip']}") == {}
-        assert await api.ok("GET", path) == {"ips": []}
-        await api.refused(404, "DELETE", f"{path}/{made['ip']}")
-        problem = await api.refused(400, "POST", path, {"type": "v4"})
-        assert "not there yet" in problem["error"]
-        await api.refused(404, "POST", path, {"type": "private_v6", "network": "typo"})
-        await api.refused(404, "GET", "/v1/apps/none/ip_assignments")
-
-    with_api(tmp_path, body)
-
-
 def test_networks(tmp_path: Path) -> None:
     """All networks with their prefix, or those of one organization."""
 
@@ -194,12 +165,13 @@ def test_consoles(tmp_path: Path) -> None:
     with_api(tmp_path, body)
 
 
-def test_a_users_app_is_not_taken_for_a_console(tmp_path: Path) -> None:
-    """An app of that name made by a user is left alone."""
+def test_nobody_takes_the_name_of_a_console(tmp_path: Path) -> None:
+    """Names of Roost's own apps are not given to users, who could stand in others' way."""
 
     async def body(api: ApiBench) -> None:
-        await api.ok("POST", "/v1/apps", {"name": "roost-console-1"})
-        await api.refused(409, "POST", "/v1/consoles", {})
+        problem = await api.refused(400, "POST", "/v1/apps", {"name": "roost-console-1"})
+        assert "Roost's own" in problem["error"]
+        await api.ok("POST", "/v1/consoles", {})
 
     with_api(tmp_path, body)
 

@@ -29,8 +29,8 @@ from tests.support.control_bench import Bench, make_bench
 ORGS = ("personal", "acme", "zoo")
 NETWORKS = ("", "prod", "lab")
 CONFIG = MachineConfig(image="x")
-OPS = ("give",) * 5 + ("release",) * 5 + ("app",) * 2 + ("machine",) * 3
-OPS += ("destroy_machine", "destroy_app", "org", "end_org")
+OPS = ["give"] * 5 + ["release"] * 5 + ["app"] * 2 + ["machine"] * 3
+OPS += ["destroy_machine", "destroy_app", "org", "end_org"]
 STEP = st.tuples(st.sampled_from(OPS), st.integers(0, 11), st.integers(0, 2), st.integers(0, 2))
 
 done: Counter[str] = Counter()

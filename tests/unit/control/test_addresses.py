@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -138,14 +139,13 @@ def test_a_release_tells_how_long_open_connections_may_go_on(tmp_path: Path) -> 
 
 
 def with_pool(bench: Bench, pool: PublicPool) -> Control:
-    from dataclasses import replace
-
+    """The bench's control with public addresses to give."""
     return Control(replace(bench.control.context, public=pool))
 
 
 POOL = PublicPool(
-    v4=(ip_network("198.51.100.8/30"),),
-    v6=(ip_network("2001:db8:7::/126"),),
+    v4=(IPv4Network("198.51.100.8/30"),),
+    v6=(IPv6Network("2001:db8:7::/126"),),
     domain="example.com",
 )
 

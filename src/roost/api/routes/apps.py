@@ -1,14 +1,17 @@
-"""Apps, and the organizations that own them."""
+"""Apps."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
 from roost.api.bodies import CreateAppBody, PatchAppBody
+from roost.api.caller import CallerDep
+from roost.api.needs import Place, needs
 from roost.api.parts import Parts, PartsDep
-from roost.api.views import Json, app_view, org_view
+from roost.api.views import Json, app_view
 from roost.errors import InvalidError
 from roost.model.records import App
+from roost.plan.authority import Right, of_app, of_org
 
 router = APIRouter(tags=["apps"])
 
@@ -24,15 +27,10 @@ def show(parts: Parts, app: App) -> Json:
     )
 
 
-@router.get("/orgs")
-async def list_orgs(parts: PartsDep) -> Json:
-    """List organizations."""
-    return {"orgs": [org_view(org) for org in parts.control.orgs.list()]}
-
-
-@router.post("/apps", status_code=201)
-async def create_app(parts: PartsDep, body: CreateAppBody) -> Json:
+@router.post("/apps", status_code=201, dependencies=needs(Right.ADMIN, Place.REQUEST))
+async def create_app(parts: PartsDep, caller: CallerDep, body: CreateAppBody) -> Json:
     """Make an app. 422 when the name is taken."""
+    caller.must(Right.ADMIN, of_org(body.org_slug))
     _refuse_role(body.app_role_id)
     app = await parts.control.apps.create(
         body.name,
@@ -43,32 +41,34 @@ async def create_app(parts: PartsDep, body: CreateAppBody) -> Json:
     return show(parts, app)
 
 
-@router.get("/apps")
+@router.get("/apps", dependencies=needs(Right.LOOK, Place.EACH))
 async def list_apps(
-    parts: PartsDep, org_slug: str | None = None, app_role: str | None = None
+    parts: PartsDep, caller: CallerDep, org_slug: str | None = None, app_role: str | None = None
 ) -> Json:
     """List apps, of one organization or of all."""
     _refuse_role(app_role)
     if org_slug:
+        caller.must_know(of_org(org_slug))
         parts.control.orgs.get(org_slug)
-    apps = [show(parts, app) for app in parts.control.apps.list(org_slug or None)]
+    found = parts.control.apps.list(org_slug or caller.token.org)
+    apps = [show(parts, app) for app in found if caller.may(Right.LOOK, of_app(app))]
     return {"total_apps": len(apps), "apps": apps}
 
 
-@router.get("/apps/{app}")
+@router.get("/apps/{app}", dependencies=needs(Right.LOOK))
 async def get_app(parts: PartsDep, app: str) -> Json:
     """One app."""
     return show(parts, parts.control.apps.get(app))
 
 
-@router.patch("/apps/{app}")
+@router.patch("/apps/{app}", dependencies=needs(Right.CHANGE))
 async def patch_app(parts: PartsDep, app: str, body: PatchAppBody) -> Json:
     """Change what the first deploy does (Roost's own)."""
     await parts.control.apps.want_flycast(app, body.wants_flycast)
     return show(parts, parts.control.apps.get(app))
 
 
-@router.delete("/apps/{app}")
+@router.delete("/apps/{app}", dependencies=needs(Right.ADMIN))
 async def delete_app(parts: PartsDep, app: str) -> Json:
     """Destroy an app with its Machines, addresses, secrets, releases and logs."""
     await parts.control.apps.destroy(app)

@@ -16,8 +16,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from roost.api.needs import needs
 from roost.api.parts import PartsDep
 from roost.errors import InvalidError, RoostError
+from roost.plan.authority import Right
 from roost.runtime.base import ExecSession
 
 router = APIRouter(tags=["machines"])
@@ -31,7 +33,7 @@ class _Size(BaseModel):
     cols: int = Field(ge=1, le=10_000)
 
 
-@router.websocket("/apps/{app}/machines/{machine_id}/attach")
+@router.websocket("/apps/{app}/machines/{machine_id}/attach", dependencies=needs(Right.RUN))
 async def attach(
     *,
     socket: WebSocket,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import APIRouter
 
 from roost.api.bodies import ConsoleBody
+from roost.api.caller import CallerDep
+from roost.api.needs import Place, needs
 from roost.api.parts import Parts, PartsDep
 from roost.api.views import Json, machine_view
+from roost.control.apps import INTERNAL_PREFIX
 from roost.control.machine_requests import CreateMachine
-from roost.errors import ConflictError, NotFoundError
+from roost.errors import ConflictError
 from roost.images.base import HOST_IMAGE
 from roost.model.machine_config import Dns, Init, MachineConfig, Restart
 from roost.model.records import Network
+from roost.plan.authority import Right, of_org
 
 router = APIRouter(tags=["consoles"])
 CONFIG = MachineConfig(
@@ -23,9 +29,10 @@ CONFIG = MachineConfig(
 )
 
 
-@router.post("/consoles", status_code=201)
-async def create_console(parts: PartsDep, body: ConsoleBody) -> Json:
+@router.post("/consoles", status_code=201, dependencies=needs(Right.ADMIN, Place.REQUEST))
+async def create_console(parts: PartsDep, caller: CallerDep, body: ConsoleBody) -> Json:
     """Make an ephemeral Machine on the host image in a network; attach to it, then destroy it."""
+    caller.must(Right.ADMIN, of_org(body.org))
     network = parts.control.networks.get(body.org, body.network)
     app = await _app(parts, network)
     machine = await parts.control.machines.create(app, CreateMachine(config=CONFIG))
@@ -34,13 +41,7 @@ async def create_console(parts: PartsDep, body: ConsoleBody) -> Json:
 
 async def _app(parts: Parts, network: Network) -> str:
     """The internal app that consoles of a network belong to."""
-    name = f"roost-console-{network.id}"
-    try:
-        app = parts.control.apps.get(name)
-    except NotFoundError:
-        app = await parts.control.apps.create(
-            name, org=network.org, network=network.name, internal=True
-        )
-    if not app.internal:
-        raise ConflictError(f'an app named "{name}" is in the way', hint="destroy it first")
+    name = f"{INTERNAL_PREFIX}{network.id}"
+    with suppress(ConflictError):  # made by somebody else at the same moment, or long ago
+        await parts.control.apps.create(name, org=network.org, network=network.name, internal=True)
     return name

@@ -12,10 +12,12 @@ from starlette.responses import StreamingResponse
 
 from roost.api.auth import TokenDep
 from roost.api.bodies import ScaleBody
+from roost.api.needs import needs
 from roost.api.parts import Parts, PartsDep
 from roost.api.views import Json, release_view
 from roost.deploy.request import DeployRequest
 from roost.errors import RoostError
+from roost.plan.authority import Right
 
 log = logging.getLogger("roost.api")
 router = APIRouter(tags=["deploys"])
@@ -24,7 +26,9 @@ MAX_WAITING = 1000
 """Events kept for a client that reads slowly; those beyond it does not get."""
 
 
-@router.post("/apps/{app}/deploys", response_class=StreamingResponse)
+@router.post(
+    "/apps/{app}/deploys", response_class=StreamingResponse, dependencies=needs(Right.CHANGE)
+)
 async def deploy(
     parts: PartsDep, token: TokenDep, app: str, body: DeployRequest
 ) -> StreamingResponse:
@@ -38,14 +42,14 @@ async def deploy(
     return StreamingResponse(_lines(events), media_type=NDJSON)
 
 
-@router.get("/apps/{app}/releases")
+@router.get("/apps/{app}/releases", dependencies=needs(Right.LOOK))
 async def list_releases(parts: PartsDep, app: str, limit: int | None = None) -> Json:
     """List an app's releases, newest first."""
     found = parts.control.releases.list(app)
     return {"releases": [release_view(one) for one in (found[:limit] if limit else found)]}
 
 
-@router.post("/apps/{app}/scale")
+@router.post("/apps/{app}/scale", dependencies=needs(Right.CHANGE))
 async def scale(parts: PartsDep, app: str, body: ScaleBody) -> Json:
     """Change how many Machines process groups have; says what was done."""
     parts.control.apps.get(app)

@@ -8,17 +8,19 @@ import signal as signals_of_host
 from fastapi import APIRouter
 
 from roost.api.bodies import ExecBody, SignalBody
+from roost.api.needs import needs
 from roost.api.parts import PartsDep
 from roost.api.routes.machines import OK
 from roost.api.views import Json, processes_view
 from roost.errors import InvalidError
+from roost.plan.authority import Right
 from roost.spec import signals
 
 router = APIRouter(prefix="/apps/{app}/machines/{machine_id}", tags=["machines"])
 DEFAULT_EXEC_S = 60
 
 
-@router.post("/signal")
+@router.post("/signal", dependencies=needs(Right.RUN))
 async def send_signal(parts: PartsDep, app: str, machine_id: str, body: SignalBody) -> Json:
     """Signal a Machine's main process."""
     number = _number(body.signal)
@@ -27,7 +29,7 @@ async def send_signal(parts: PartsDep, app: str, machine_id: str, body: SignalBo
     return OK
 
 
-@router.post("/exec")
+@router.post("/exec", dependencies=needs(Right.RUN))
 async def run_command(parts: PartsDep, app: str, machine_id: str, body: ExecBody) -> Json:
     """Run a command and wait for it. 200 also when it failed: look at `exit_code`."""
     args = _arguments(body)
@@ -45,15 +47,15 @@ async def run_command(parts: PartsDep, app: str, machine_id: str, body: ExecBody
     }
 
 
-@router.get("/ps")
-@router.get("/processes")
+@router.get("/ps", dependencies=needs(Right.LOOK))
+@router.get("/processes", dependencies=needs(Right.LOOK))
 async def list_processes(parts: PartsDep, app: str, machine_id: str) -> list[Json]:
     """The Machine's processes."""
     parts.control.machines.get(app, machine_id)
     return processes_view(await parts.control.context.agent.processes(machine_id))
 
 
-@router.get("/memory")
+@router.get("/memory", dependencies=needs(Right.LOOK))
 async def show_memory(parts: PartsDep, app: str, machine_id: str) -> Json:
     """The Machine's memory in bytes (Roost's own)."""
     parts.control.machines.get(app, machine_id)

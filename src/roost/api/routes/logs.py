@@ -10,24 +10,35 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
+from roost.api.caller import CallerDep
+from roost.api.needs import Place, needs
 from roost.api.parts import PartsDep
 from roost.api.routes.deploys import NDJSON
 from roost.api.views import log_view
 from roost.control.log_lines import LogLine
+from roost.plan.authority import Right, of_app, of_machine
 
 router = APIRouter(tags=["logs"])
 
 
-@router.get("/apps/{app}/logs", response_class=StreamingResponse)
+@router.get(
+    "/apps/{app}/logs",
+    response_class=StreamingResponse,
+    dependencies=needs(Right.LOOK, Place.REQUEST),
+)
 async def logs(
+    *,
     parts: PartsDep,
+    caller: CallerDep,
     app: str,
     machine: str | None = None,
     limit: Annotated[int, Query(ge=0, le=10_000)] = 100,
     follow: bool = False,
 ) -> StreamingResponse:
     """The last `limit` lines of an app or of one Machine; with `follow` new ones as they come."""
-    parts.control.apps.get(app)
+    found = parts.control.apps.get(app)
+    caller.must_know(of_app(found))
+    caller.must(Right.LOOK, of_machine(found, machine) if machine else of_app(found))
     app_logs = parts.control.context.logs
     wanted = machine or None
     if follow:

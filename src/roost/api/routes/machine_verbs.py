@@ -7,26 +7,28 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from roost.api.bodies import StopBody
+from roost.api.needs import needs
 from roost.api.parts import PartsDep
 from roost.api.routes.machines import OK
 from roost.api.routes.nonce import Nonce
 from roost.api.views import Json
 from roost.control.config_check import stop_timeout_ms
 from roost.errors import InvalidError
+from roost.plan.authority import Right
 from roost.spec import durations
 
 router = APIRouter(prefix="/apps/{app}/machines/{machine_id}", tags=["machines"])
 MAX_WAIT_S = 60
 
 
-@router.post("/start")
+@router.post("/start", dependencies=needs(Right.RUN))
 async def start(parts: PartsDep, app: str, machine_id: str, nonce: Nonce = None) -> Json:
     """Start (or resume) a Machine; answers at once, with the state before."""
     previous = await parts.control.machines.start(app, machine_id, nonce)
     return {"previous_state": str(previous), "migrated": False, "new_host": ""}
 
 
-@router.post("/stop")
+@router.post("/stop", dependencies=needs(Right.RUN))
 async def stop(
     parts: PartsDep,
     app: str,
@@ -46,14 +48,14 @@ async def stop(
     return OK
 
 
-@router.post("/suspend")
+@router.post("/suspend", dependencies=needs(Right.RUN))
 async def suspend(parts: PartsDep, app: str, machine_id: str, nonce: Nonce = None) -> Json:
     """Suspend a running Machine."""
     await parts.control.machines.suspend(app, machine_id, nonce)
     return OK
 
 
-@router.post("/restart")
+@router.post("/restart", dependencies=needs(Right.RUN))
 async def restart(
     *,
     parts: PartsDep,
@@ -76,21 +78,21 @@ async def restart(
     return OK
 
 
-@router.post("/cordon")
+@router.post("/cordon", dependencies=needs(Right.RUN))
 async def cordon(parts: PartsDep, app: str, machine_id: str, nonce: Nonce = None) -> Json:
     """Keep new connections away from a Machine."""
     await parts.control.machines.cordon(app, machine_id, True, nonce)
     return OK
 
 
-@router.post("/uncordon")
+@router.post("/uncordon", dependencies=needs(Right.RUN))
 async def uncordon(parts: PartsDep, app: str, machine_id: str, nonce: Nonce = None) -> Json:
     """Let new connections reach a Machine again."""
     await parts.control.machines.cordon(app, machine_id, False, nonce)
     return OK
 
 
-@router.get("/wait")
+@router.get("/wait", dependencies=needs(Right.LOOK))
 async def wait(
     *,
     parts: PartsDep,

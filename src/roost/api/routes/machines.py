@@ -6,16 +6,18 @@ from fastapi import APIRouter, Request
 
 from roost.api.auth import TokenDep
 from roost.api.bodies import MachineBody, MetadataBody
+from roost.api.needs import needs
 from roost.api.parts import PartsDep
 from roost.api.routes.nonce import Nonce
 from roost.api.views import Json, machine_view
 from roost.control.machine_requests import CreateMachine, UpdateMachine
+from roost.plan.authority import Right
 
 router = APIRouter(prefix="/apps/{app}/machines", tags=["machines"])
 OK: Json = {"ok": True}
 
 
-@router.get("")
+@router.get("", dependencies=needs(Right.LOOK))
 async def list_machines(
     parts: PartsDep,
     request: Request,
@@ -35,7 +37,7 @@ async def list_machines(
     return [machine_view(machine) for machine in found]
 
 
-@router.post("")
+@router.post("", dependencies=needs(Right.CHANGE))
 async def create_machine(parts: PartsDep, token: TokenDep, app: str, body: MachineBody) -> Json:
     """Make a Machine. With `lease_ttl` the reply has the `nonce` of a lease on it."""
     machine = await parts.control.machines.create(
@@ -53,13 +55,13 @@ async def create_machine(parts: PartsDep, token: TokenDep, app: str, body: Machi
     return machine_view(machine, nonce=machine.lease.nonce if machine.lease else None)
 
 
-@router.get("/{machine_id}")
+@router.get("/{machine_id}", dependencies=needs(Right.LOOK))
 async def get_machine(parts: PartsDep, app: str, machine_id: str) -> Json:
     """One Machine, also for a while after it was destroyed."""
     return machine_view(parts.control.machines.get(app, machine_id))
 
 
-@router.post("/{machine_id}")
+@router.post("/{machine_id}", dependencies=needs(Right.CHANGE))
 async def update_machine(
     parts: PartsDep, app: str, machine_id: str, body: MachineBody, nonce: Nonce = None
 ) -> Json:
@@ -80,7 +82,7 @@ async def update_machine(
     return machine_view(machine)
 
 
-@router.delete("/{machine_id}")
+@router.delete("/{machine_id}", dependencies=needs(Right.CHANGE))
 async def delete_machine(
     *,
     parts: PartsDep,
@@ -95,13 +97,13 @@ async def delete_machine(
     return OK
 
 
-@router.get("/{machine_id}/metadata")
+@router.get("/{machine_id}/metadata", dependencies=needs(Right.LOOK))
 async def get_metadata(parts: PartsDep, app: str, machine_id: str) -> dict[str, str]:
     """A Machine's metadata."""
     return parts.control.machines.get(app, machine_id).config.metadata
 
 
-@router.post("/{machine_id}/metadata/{key}", status_code=204)
+@router.post("/{machine_id}/metadata/{key}", status_code=204, dependencies=needs(Right.RUN))
 async def set_metadata(
     *, parts: PartsDep, app: str, machine_id: str, key: str, body: MetadataBody, nonce: Nonce = None
 ) -> None:
@@ -109,7 +111,7 @@ async def set_metadata(
     await parts.control.machines.set_metadata(app, machine_id, key, body.value, nonce)
 
 
-@router.delete("/{machine_id}/metadata/{key}", status_code=204)
+@router.delete("/{machine_id}/metadata/{key}", status_code=204, dependencies=needs(Right.RUN))
 async def delete_metadata(
     parts: PartsDep, app: str, machine_id: str, key: str, nonce: Nonce = None
 ) -> None:
