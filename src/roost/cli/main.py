@@ -25,7 +25,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show the app, its Machines, and why one failed."),
     "machine": ("machine", "Run and manage single Machines."),
     "scale": ("scale", "Show or change how many Machines an app has."),
-    "ips": ("ips", "Private (Flycast) addresses of an app."),
+    "ips": ("ips", "Addresses of an app: private (Flycast) and public ones."),
+    "networks": ("networks", "Private networks."),
+    "reach": ("reach", "Say whether FROM reaches TO, with every deciding step."),
     "secrets": ("secrets", "Encrypted values that Machines get as environment."),
     "config": ("config", "The app's configuration (fly.toml)."),
     "logs": ("logs", "Show the app's log and follow it until Ctrl-C."),
@@ -43,7 +45,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Command → module of `roost.cli.commands` and line of the help, which imports none of them."""
 
-ALIASES = {"machines": "machine", "m": "machine", "app": "apps", "ip": "ips", "secret": "secrets"}
+ALIASES = {
+    "machines": "machine",
+    "m": "machine",
+    "app": "apps",
+    "ip": "ips",
+    "secret": "secrets",
+    "network": "networks",
+}
 
 
 class LazyGroup(TyperGroup):

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from roost.cli.session import current
 from roost.errors import InvalidError
 
 Cell = str | int | None
+T = TypeVar("T")
 
 
 def table_lines(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> list[str]:
@@ -77,6 +79,20 @@ def print_lines(texts: Iterable[str]) -> None:
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Print a table on standard output."""
     print_lines(table_lines(headers, rows))
+
+
+def without_empty(
+    headers: Sequence[str], rows: Sequence[Sequence[Cell]], column: str
+) -> tuple[list[str], list[list[Cell]]]:
+    """Headers and rows, without the named column when no row has anything in it."""
+    at = list(headers).index(column)
+    if any(row[at] for row in rows):
+        return list(headers), [list(row) for row in rows]
+    return _cut(headers, at), [_cut(row, at) for row in rows]
+
+
+def _cut(items: Sequence[T], at: int) -> list[T]:
+    return [*items[:at], *items[at + 1 :]]
 
 
 def print_block(title: str, pairs: Iterable[tuple[str, Cell]]) -> None:

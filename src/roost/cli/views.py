@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from roost.cli.times import parse_time
+
 UP = frozenset({"started", "starting", "restarting"})
 
 
@@ -143,3 +145,21 @@ def ip_kind(raw: Mapping[str, Any]) -> str:
     if str(raw.get("ip", "")).startswith("fdaa"):
         return "private ingress"
     return "public ingress (shared)" if raw.get("shared") else "public ingress (dedicated)"
+
+
+def audience(raw: Mapping[str, Any]) -> str:
+    """Who reaches an address: `org/network`, or `internet`."""
+    if raw.get("public"):
+        return "internet"
+    return f"{raw.get('org_slug') or 'personal'}/{raw.get('network') or 'default'}"
+
+
+def ports(raw: Mapping[str, Any]) -> str:
+    """The external ports that answer at an address."""
+    return ",".join(str(port) for port in raw.get("ports") or ()) or "all"
+
+
+def until(value: object) -> str:
+    """When something ends, "" when never."""
+    when = parse_time(value)
+    return "" if when is None else f"{when:%Y-%m-%d %H:%M}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from roost import __version__
+from roost.control.address_warnings import about_exposure
 from roost.control.releases import ReleaseStatus
 from roost.control.service import Control
 from roost.deploy.app_dir import check_app_dir
@@ -295,7 +296,10 @@ class Deployer:
     def _say_done(
         self, order: _Order, release: Release, touched: list[str], report: Reporter
     ) -> None:
-        addresses = [address.ip for address in self._control.addresses.list(order.app)]
+        found = self._control.addresses.list(order.app)
+        addresses = [address.ip for address in found if not address.type.public]
+        if sentence := about_exposure(found):
+            report.warning(sentence)
         url = f"http://{order.app}.flycast"
         web = order.config.http_service is not None
         where = f": {url}" if web and addresses else ""
@@ -303,7 +307,7 @@ class Deployer:
             f"{order.app} v{release.version} is deployed{where}",
             version=release.version,
             machines=list(touched),
-            addresses=list(addresses),
+            addresses=[address.ip for address in found],
             url=url if where else None,
         )
 

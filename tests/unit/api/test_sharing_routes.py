@@ -29,9 +29,9 @@ def test_addresses(tmp_path: Path) -> None:
         assert (made["org_slug"], made["network"], made["ports"]) == ("personal", "default", [80])
         assert (made["type"], made["public"], made["grant"]) == ("private_v6", False, None)
         assert "warning" not in made
-        assert (await api.ok("GET", IPS)) == {"ips": [made]}
+        assert (await api.ok("GET", IPS)) == {"ips": [made], "pending_grants": 0}
         await api.ok("DELETE", f"{IPS}/{made['ip']}")
-        assert (await api.ok("GET", IPS)) == {"ips": []}
+        assert (await api.ok("GET", IPS))["ips"] == []
         await api.refused(404, "DELETE", f"{IPS}/{made['ip']}")
 
     with_api(tmp_path, body)
@@ -114,6 +114,7 @@ def test_sharing_takes_two(tmp_path: Path) -> None:
         asked = await world.call("org", "POST", IPS, {"org_slug": "other", "expires": "7d"})
         assert asked.status_code == 202
         grant = asked.json()["grant"]
+        assert (await world.call("deploy", "GET", IPS)).json()["pending_grants"] == 1
         assert (grant["state"], grant["ip"], grant["network"]) == ("pending", "", "default")
         seen = (await world.call("other-org", "GET", "/v1/orgs/other/grants")).json()
         assert seen == {"incoming": [grant], "outgoing": []}

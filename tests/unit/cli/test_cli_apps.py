@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.api_stub import ApiStub
-from tests.support.cli import Run, a_machine, an_app
+from tests.support.cli import Run, an_app
 
 
 def test_create_sends_name_org_and_network(api: ApiStub, run: Run) -> None:
@@ -72,48 +72,6 @@ def test_destroy(api: ApiStub, run: Run) -> None:
         api.on(f"DELETE /v1/apps/{name}", status=202)
     ended = run("apps", "destroy", "a", "b", "--yes", "--json")
     assert {"destroyed": ["a", "b"]} == ended.json
-
-
-def test_ips_allocate_and_list(api: ApiStub, run: Run) -> None:
-    """A private address is asked for by type, network and org, and shown in Fly's words."""
-    address = {"ip": "fdaa:0:1:0:1::2", "region": "global", "created_at": "2026-01-02T03:04:05Z"}
-    api.on("POST /v1/apps/web/ip_assignments", address)
-    ended = run("ips", "allocate-v6", "--private", "-a", "web", "--network", "blue", "-o", "acme")
-    sent = api.last("POST /v1/apps/web/ip_assignments").body
-    assert ("private_v6", "blue", "acme") == (sent["type"], sent["network"], sent["org_slug"])
-    header, row = ended.out.splitlines()
-    assert ["VERSION", "IP", "TYPE", "REGION", "CREATED AT"] == [
-        cell.strip() for cell in header.split("\t")
-    ]
-    cells = [cell.strip() for cell in row.split("\t")]
-    assert ["v6", "fdaa:0:1:0:1::2", "private ingress", "global"] == cells[:4]
-    api.on("GET /v1/apps/web/ip_assignments", {"ips": [address]})
-    assert [address] == run("ips", "list", "-a", "web", "--json").json
-
-
-def test_ips_without_private_asks_for_a_public_one(api: ApiStub, run: Run) -> None:
-    """The server says that there are no public addresses; the CLI does not guess."""
-    api.refuse("POST /v1/apps/web/ip_assignments", 400, "no public addresses yet")
-    ended = run("ips", "allocate-v6", "-a", "web")
-    assert (1, "v6") == (ended.code, api.asked[-1].body["type"])
-
-
-def test_ips_release(api: ApiStub, run: Run) -> None:
-    """An address goes back; what is no address is refused before anything is asked."""
-    api.on("DELETE /v1/apps/web/ip_assignments/fdaa:0:1:0:1::2")
-    ended = run("ips", "release", "fdaa:0:1:0:1::2", "-a", "web")
-    assert (0, "Released fdaa:0:1:0:1::2 from web\n") == (ended.code, ended.err)
-    api.asked.clear()
-    assert 1 == run("ips", "release", "web.flycast", "-a", "web").code
-    assert [] == api.asked
-
-
-def test_ips_private(api: ApiStub, run: Run) -> None:
-    """The Machines' own addresses."""
-    api.on("GET /v1/apps/web/machines", [a_machine()])
-    assert "148e1a" in run("ips", "private", "-a", "web").out
-    expected = [{"id": "148e1a", "region": "local", "ip": "fdaa:0:1:0:2:0:5:2"}]
-    assert expected == run("ips", "private", "-a", "web", "-j").json
 
 
 def test_platform(api: ApiStub, run: Run) -> None:

@@ -15,7 +15,7 @@ from roost.control import address_warnings
 from roost.control.address_request import AddressRequest
 from roost.control.addresses import address_type
 from roost.errors import InvalidError
-from roost.model.grants import Grant
+from roost.model.grants import Grant, GrantState
 from roost.model.records import Address, App
 from roost.plan.authority import Right, of_org
 from roost.spec import lifetimes
@@ -25,9 +25,17 @@ router = APIRouter(tags=["addresses"])
 
 @router.get("/apps/{app}/ip_assignments", dependencies=needs(Right.LOOK))
 async def list_addresses(parts: PartsDep, app: str) -> Json:
-    """List an app's addresses; `warning` (Roost's own) when a private app is public, too."""
+    """List an app's addresses.
+
+    Roost's own: `pending_grants`, how many requests wait for other organizations, and `warning`
+    when a private app is public, too.
+    """
     found = parts.control.addresses.list(app)
-    view: Json = {"ips": [address_view(address) for address in found]}
+    waiting = sum(one.state is GrantState.PENDING for one in parts.control.grants.of_app(app))
+    view: Json = {
+        "ips": [address_view(address) for address in found],
+        "pending_grants": waiting,
+    }
     if sentence := address_warnings.about_exposure(found):
         view["warning"] = sentence
     return view

@@ -9,6 +9,7 @@ from roost.api.caller import CallerDep
 from roost.api.needs import Place, needs
 from roost.api.parts import Parts, PartsDep
 from roost.api.views import Json, app_view
+from roost.control.address_warnings import about_exposure
 from roost.errors import InvalidError
 from roost.model.records import App
 from roost.plan.authority import Right, of_app, of_org
@@ -57,8 +58,11 @@ async def list_apps(
 
 @router.get("/apps/{app}", dependencies=needs(Right.LOOK))
 async def get_app(parts: PartsDep, app: str) -> Json:
-    """One app."""
-    return show(parts, parts.control.apps.get(app))
+    """One app; `warning` (Roost's own) when it is private and public at once."""
+    view = show(parts, parts.control.apps.get(app))
+    if sentence := about_exposure(parts.control.addresses.list(app)):
+        view["warning"] = sentence
+    return view
 
 
 @router.patch("/apps/{app}", dependencies=needs(Right.CHANGE))

@@ -38,6 +38,8 @@ def status(app: options.App = None, config: options.Config = None) -> None:
             return
     _print(facts, machines)
     _print_failures(failures)
+    if facts.get("warning"):
+        output.warn(str(facts["warning"]))
 
 
 def _print(facts: Mapping[str, Any], machines: list[views.MachineView]) -> None:
