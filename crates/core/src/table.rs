@@ -4,7 +4,7 @@
 //! network listens on are reference counts, never recomputed from all apps.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use roost_wire::{App, Entity, Kind, Machine, MachineState, Name, Network, Port, Protocol};
@@ -29,7 +29,7 @@ pub struct Table {
 struct NetworkEntry {
     value: Option<Arc<Network>>,
     ports: BTreeMap<u16, usize>,
-    by_ip: HashMap<Ipv6Addr, Name>,
+    by_ip: HashMap<IpAddr, Name>,
     /// The apps whose Machines are on it.
     homes: HashSet<Name>,
     /// Machines by their 6PN address.
@@ -94,7 +94,7 @@ impl Table {
     }
 
     /// The app called at a Flycast address of a network.
-    pub fn app_at(&self, network: &str, ip: &Ipv6Addr) -> Option<&Arc<App>> {
+    pub fn app_at(&self, network: &str, ip: &IpAddr) -> Option<&Arc<App>> {
         let name = self.networks.get(network)?.by_ip.get(ip)?;
         self.app(name)
     }
@@ -148,7 +148,7 @@ impl Table {
     }
 
     /// The Flycast addresses of an app on one network.
-    pub fn addresses(&self, app: &str, network: &str) -> impl Iterator<Item = Ipv6Addr> {
+    pub fn addresses(&self, app: &str, network: &str) -> impl Iterator<Item = IpAddr> {
         let app = self.app(app);
         let all = app.into_iter().flat_map(|app| app.addresses.iter());
         all.filter(move |address| *address.network == *network)

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -212,13 +212,10 @@ fn target(
     client: SocketAddr,
 ) -> Option<Target> {
     let local = stream.local_addr().ok()?;
-    let IpAddr::V6(ip) = local.ip() else {
-        return None;
-    };
     let shared = &worker.shared;
     let (name, service_port) = {
         let table = shared.table();
-        let app = table.app_at(network, &ip)?;
+        let app = table.app_at(network, &local.ip())?;
         (app.id.clone(), table.port(&app.id, local.port()).cloned())
     };
     let Some(service_port) = service_port else {
