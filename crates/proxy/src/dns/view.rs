@@ -106,7 +106,9 @@ impl<'t> NetworkView for View<'t> {
             return Some(Owner::Flycast(&app.id));
         }
         let machine = self.table.machine_at(self.network, &address)?;
-        self.see(machine).map(Owner::Machine)
+        // The rest of its /112 has no name.
+        let seen = self.see(machine).filter(|seen| seen.address == address);
+        seen.map(Owner::Machine)
     }
 }
 
