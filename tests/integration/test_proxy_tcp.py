@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import resource
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.support.namespaces import call_inside
 from tests.support.proxy_control import (
     DEADLINE_S,
     Control,
@@ -340,6 +344,53 @@ def test_listeners_follow_the_table(stage: Stage) -> None:
         stage.control.call("del", kind="machine", id="m1")
         with pytest.raises(ConnectionRefusedError):
             stage.world.call(2)
+
+
+def test_a_listener_that_cannot_open_is_retried_once_a_second(tmp_path: Path) -> None:
+    """However often a network is put, one retry waits; when the port is free it opens."""
+    with contextlib.ExitStack() as stack:
+        world = World(stack)
+        path = tmp_path / "proxy.sock"
+        running = running_proxy(path, threads=1, stderr=subprocess.PIPE)
+        process = stack.enter_context(running)
+        assert process.stderr is not None
+        control = Control(path)
+        stack.callback(control.close)
+        other = call_inside(world.router, lambda: socket.socket(socket.AF_INET6))
+        stack.callback(other.close)
+        other.bind(("::", 5000))
+        control.put("app", app("a", "fdaa:0:1:0:1::2"))
+        address, inside = world.add_machine()
+        control.put("machine", machine("m1", "a", address))
+        for _ in range(30):
+            control.put("network", network(str(world.router)))
+        failures = (line for line in process.stderr if b"cannot listen" in line)
+        for _ in range(30):
+            next(failures)
+        retries = [logged_at(next(failures)) for _ in range(3)]
+        assert all(later - sooner > 0.9 for sooner, later in itertools.pairwise(retries))
+        other.close()
+        with served(world.listen(inside), echo):
+            # The next retry opens it: nothing else does.
+            caller = wait_until_open(world)
+            with caller:
+                assert asked(caller) == b"x"
+
+
+def logged_at(line: bytes) -> float:
+    """The time of a line that the proxy wrote about itself, in seconds."""
+    stamp = line.decode().split()[0].removesuffix("Z")
+    return datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp()
+
+
+def wait_until_open(world: World) -> socket.socket:
+    """Calls until somebody listens."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            return world.call(2)
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
 
 
 def test_survives_running_out_of_descriptors(tmp_path: Path) -> None:

@@ -106,12 +106,12 @@ class World:
     listener: socket.socket
     open: list[Peer] = field(default_factory=list)
 
-    def client(self, data: bytes | str = b"") -> Peer:
-        """A new connection to the app, with ``data`` sent on it."""
+    def client(self, data: bytes | str = b"", *, to: str = APP_IP) -> Peer:
+        """A new connection to an app, with ``data`` sent on it."""
         sock = call_inside(self.netns, lambda: socket.socket(socket.AF_INET6))
         sock.settimeout(DEADLINE_S)
         sock.bind((CLIENT_IP, 0))
-        sock.connect((APP_IP, 80))
+        sock.connect((to, 80))
         peer = self._kept(sock)
         peer.send(data)
         return peer
@@ -159,7 +159,7 @@ class World:
 def http_world(
     folder: Path,
     *,
-    settings: dict[str, int] | None = None,
+    settings: dict[str, Any] | None = None,
     limits: dict[str, Any] | None = None,
     port: dict[str, Any] | None = None,
     listening: bool = True,

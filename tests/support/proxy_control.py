@@ -118,10 +118,12 @@ def proxy_binary() -> Path:
 
 
 @contextlib.contextmanager
-def running_proxy(path: Path, *, threads: int = 2) -> Iterator[subprocess.Popen[bytes]]:
-    """A proxy with its control socket at ``path``, killed at the end."""
+def running_proxy(
+    path: Path, *, threads: int = 2, stderr: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A proxy with its control socket at ``path``, killed at the end; ``stderr`` as in Popen."""
     command = [str(proxy_binary()), "--control", str(path), "--threads", str(threads)]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, stderr=stderr) as process:
         try:
             deadline = time.monotonic() + DEADLINE_S
             while not _listens(path):
@@ -150,25 +152,46 @@ def network(netns: str | None, *, number: int = 1) -> Line:
 
 def app(name: str, address: str, *, number: int = 1) -> Line:
     """An app's value with one Flycast address on its own network."""
+    return app_at(name, [{"network": str(number), "ip": address}], network=str(number))
+
+
+def app_at(name: str, addresses: list[Line], **more: Any) -> Line:
+    """An app's value with any addresses, on network 1 unless ``more`` says otherwise."""
     return {
         "id": name,
         "org": "personal",
-        "network": str(number),
-        "addresses": [{"network": str(number), "ip": address}],
+        "network": "1",
+        "addresses": addresses,
+        **more,
+    }
+
+
+def public_network(netns: str) -> Line:
+    """The value of a network whose callers come from outside; its id is ``public``."""
+    return {
+        "id": "public",
+        "name": "public",
+        "org": "",
+        "prefix": "",
+        "netns": netns,
+        "public": True,
     }
 
 
 def machine(name: str, of: str, ip4: str, state: str = "started", **more: Any) -> Line:
-    """A Machine's value: port 5000 raw to 7000, unless ``port`` or ``limits`` say otherwise."""
+    """A Machine's value: port 5000 raw to 7000, unless ``port`` or others say otherwise."""
     limits = more.pop("limits", {})
     port = more.pop("port", {"port": 5000, "handlers": []})
+    ports = more.pop("ports", [port])
     autostart = more.pop("autostart", True)
+    allowed = more.pop("allowed_apps", None)
     service = {
         "protocol": "tcp",
         "internal_port": 7000,
-        "ports": [port],
+        "ports": ports,
         "autostart": autostart,
         "concurrency": {"type": "connections", **limits},
+        "allowed_apps": allowed,
     }
     value = {
         "id": name,

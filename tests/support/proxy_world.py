@@ -16,6 +16,9 @@ from tests.support.namespaces import call_inside
 from tests.support.proxy_control import DEADLINE_S
 
 FLYCAST = "fdaa:0:1:0:1::"
+MACHINES = "fdaa:0:1:0:2:0:"
+"""What Machines' addresses begin with; two more groups follow."""
+IPV6_FREEBIND = 78
 INTERNAL_PORT = 7000
 
 
@@ -50,6 +53,8 @@ class World:
         ip(
             self.router,
             f"route add local {FLYCAST}/80 dev lo",
+            # Callers of the tests may be any Machine.
+            f"route add local {MACHINES}0:0/80 dev lo",
             "addr add 172.16.0.1/32 dev lo",
         )
 
@@ -74,12 +79,21 @@ class World:
         )
         return address, inside
 
-    def call(self, host: int, port: int = 5000) -> socket.socket:
-        """A connection from inside the network to the Flycast address ``host``."""
+    def call(self, host: int, port: int = 5000, *, source: str | None = None) -> socket.socket:
+        """A connection inside the network, from ``source``, to the Flycast address ``host``."""
 
         def connect() -> socket.socket:
-            target = (f"{FLYCAST}{host:x}", port)
-            return socket.create_connection(target, timeout=DEADLINE_S)
+            caller = socket.socket(socket.AF_INET6)
+            caller.settimeout(DEADLINE_S)
+            if source is not None:
+                caller.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+                caller.bind((source, 0))
+            try:
+                caller.connect((f"{FLYCAST}{host:x}", port))
+            except BaseException:
+                caller.close()
+                raise
+            return caller
 
         return call_inside(self.router, connect)
 

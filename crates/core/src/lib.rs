@@ -17,7 +17,7 @@ pub use decision::{
 };
 
 pub use limits::Limits;
-pub use table::{Table, Touched};
+pub use table::{Call, Offer, Release, Table, Touched};
 
 /// Microseconds since a fixed start.
 pub type Micros = u64;

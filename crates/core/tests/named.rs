@@ -56,34 +56,34 @@ fn indexes_follow_the_table() {
     for (id, network) in [("web", "1"), ("we", "1"), ("webs", "1"), ("far", "2")] {
         table.put(app(id, network));
     }
-    table.put(machine("a", "web", "1", "fdaa::a", "started"));
-    table.put(machine("b", "web", "1", "fdaa::b", "stopped"));
-    table.put(machine("c", "webs", "1", "fdaa::c", "started"));
-    table.put(machine("d", "far", "2", "fdaa::a", "started"));
+    table.put(machine("a", "web", "1", "fdaa::a:2", "started"));
+    table.put(machine("b", "web", "1", "fdaa::b:2", "stopped"));
+    table.put(machine("c", "webs", "1", "fdaa::c:2", "started"));
+    table.put(machine("d", "far", "2", "fdaa::a:2", "started"));
     assert_eq!(vec!["we", "web", "webs"], apps(&table, "1"));
     assert_eq!(
         (Some("a".into()), Some("d".into())),
-        (at(&table, "1", "fdaa::a"), at(&table, "2", "fdaa::a"))
+        (at(&table, "1", "fdaa::a:2"), at(&table, "2", "fdaa::a:2"))
     );
     assert_eq!(
         (vec!["a".into()], vec!["a".into(), "c".into()]),
         started(&table, "1")
     );
 
-    table.put(machine("a", "web", "1", "fdaa::aa", "stopped"));
-    table.put(machine("b", "web", "1", "fdaa::b", "started"));
+    table.put(machine("a", "web", "1", "fdaa::aa:2", "stopped"));
+    table.put(machine("b", "web", "1", "fdaa::b:2", "started"));
     assert_eq!(
         (None, Some("a".into())),
-        (at(&table, "1", "fdaa::a"), at(&table, "1", "fdaa::aa"))
+        (at(&table, "1", "fdaa::a:2"), at(&table, "1", "fdaa::aa:2"))
     );
     assert_eq!(
         (vec!["b".into()], vec!["b".into(), "c".into()]),
         started(&table, "1")
     );
 
-    table.put(machine("b", "webs", "2", "fdaa::b", "started"));
+    table.put(machine("b", "webs", "2", "fdaa::b:2", "started"));
     assert_eq!((vec![], vec!["c".into()]), started(&table, "1"));
-    assert_eq!(None, at(&table, "1", "fdaa::b"));
+    assert_eq!(None, at(&table, "1", "fdaa::b:2"));
     table.put(app("web", "2"));
     assert_eq!(
         (vec!["we", "webs"], vec!["far", "web"]),
@@ -99,5 +99,19 @@ fn indexes_follow_the_table() {
         table.del(Kind::App, id);
     }
     assert_eq!((vec![], vec![]), started(&table, "2"));
-    assert!(apps(&table, "1").is_empty() && at(&table, "2", "fdaa::a").is_none());
+    assert!(apps(&table, "1").is_empty() && at(&table, "2", "fdaa::a:2").is_none());
+}
+
+/// Every address of a Machine's /112 is the Machine's, and the one behind it is not.
+#[test]
+fn a_machine_has_a_whole_prefix() {
+    let mut table = Table::new();
+    table.put(machine("a", "web", "1", "fdaa::5:2", "stopped"));
+    for ip in ["fdaa::5:0", "fdaa::5:2", "fdaa::5:ffff"] {
+        assert_eq!(Some("a".into()), at(&table, "1", ip));
+    }
+    for ip in ["fdaa::4:2", "fdaa::6:2", "fdaa::1:5:2"] {
+        assert_eq!(None, at(&table, "1", ip));
+    }
+    assert_eq!(None, at(&table, "2", "fdaa::5:2"));
 }

@@ -10,104 +10,226 @@
 )]
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
-use roost_core::Table;
-use roost_wire::{Change, Entity, Kind, State};
-use serde_json::json;
+use roost_core::{Call, Offer, Table, Touched};
+use roost_wire::{Address, App, Change, Entity, Kind, Machine, Name, Service, State};
+use serde_json::{Value, json};
 
-fn network(id: u8) -> Entity {
-    let value = json!({"id": id.to_string(), "name": "n", "org": "o", "prefix": "p"});
+const PORTS: [u16; 3] = [80, 81, 443];
+
+fn network(id: u8, public: bool) -> Entity {
+    let value =
+        json!({"id": id.to_string(), "name": "n", "org": "o", "prefix": "p", "public": public});
     Entity::Network(serde_json::from_value(value).unwrap())
 }
 
-fn app(id: u8, addresses: &[(u8, u8)]) -> Entity {
-    let addresses: Vec<_> = addresses
-        .iter()
-        .map(|(network, host)| json!({"network": network.to_string(), "ip": format!("fdaa::{host:x}")}))
-        .collect();
-    let value = json!({"id": format!("a{id}"), "org": "o", "network": "0", "addresses": addresses});
+fn app(id: u8, addresses: &[Value], hosts: &[&str]) -> Entity {
+    let value = json!({"id": format!("a{id}"), "org": "o", "network": "0",
+        "addresses": addresses, "hosts": hosts, "drain_ms": u64::from(id)});
     Entity::App(serde_json::from_value(value).unwrap())
 }
 
-fn machine(id: u8, app: u8, ports: &[u16]) -> Entity {
+fn at(network: u8, ip: &str) -> Value {
+    json!({"network": network.to_string(), "ip": ip})
+}
+
+fn machine(id: u8, app: u8, ports: &[u16], allowed: Option<&[u8]>) -> Entity {
     let ports: Vec<_> = ports.iter().map(|port| json!({"port": port})).collect();
+    let allowed: Option<Vec<_>> =
+        allowed.map(|apps| apps.iter().map(|id| format!("a{id}")).collect());
     let value = json!({"id": format!("m{id}"), "app": format!("a{app}"), "network": "0",
-        "state": "stopped", "services": [{"internal_port": 8080, "ports": ports}]});
+        "state": "stopped", "services": [
+            {"internal_port": 8080, "ports": ports, "allowed_apps": allowed}]});
     Entity::Machine(serde_json::from_value(value).unwrap())
 }
 
+fn ports() -> impl Strategy<Value = Vec<u16>> {
+    prop::collection::vec(prop::sample::select(PORTS.to_vec()), 0..3)
+}
+
+/// An address that one app has for itself, as the agent sees to it, or one that all may share.
+fn address(app: u8) -> impl Strategy<Value = Value> {
+    let ports = prop::option::of(ports());
+    (0..3_u8, 0..20_u8, any::<bool>(), ports).prop_map(move |(network, host, shared, ports)| {
+        let host = if shared {
+            u32::from(host % 2)
+        } else {
+            0x100 + u32::from(host) * 4 + u32::from(app)
+        };
+        json!({"network": network.to_string(), "ip": format!("fdaa::{host:x}"),
+            "ports": ports, "shared": shared})
+    })
+}
+
+fn apps() -> impl Strategy<Value = Entity> {
+    (0..4_u8).prop_flat_map(|id| {
+        let addresses = prop::collection::vec(address(id), 0..4);
+        let hosts = prop::sample::subsequence(vec!["x", "y"], 0..=2);
+        (addresses, hosts).prop_map(move |(addresses, hosts)| app(id, &addresses, &hosts))
+    })
+}
+
 fn change() -> impl Strategy<Value = Change> {
-    let addresses = prop::collection::btree_map(0..20_u8, 0..3_u8, 0..3);
-    // An address belongs to one app, as the agent sees to it: its host part is made from the app's.
-    let apps = (0..4_u8, addresses).prop_map(|(id, hosts)| {
-        let hosts: Vec<_> = hosts
-            .into_iter()
-            .map(|(host, net)| (net, host * 4 + id))
-            .collect();
-        app(id, &hosts)
-    });
-    let ports = prop::collection::vec(prop::sample::select(vec![80, 81, 443]), 0..3);
+    let allowed = prop::option::of(prop::collection::vec(0..4_u8, 0..3));
     prop_oneof![
-        (0..3_u8).prop_map(|id| Change::Put(network(id))),
-        apps.prop_map(Change::Put),
-        (0..6_u8, 0..4_u8, ports)
-            .prop_map(|(id, app, ports)| Change::Put(machine(id, app, &ports))),
+        (0..3_u8, any::<bool>()).prop_map(|(id, public)| Change::Put(network(id, public))),
+        apps().prop_map(Change::Put),
+        (0..6_u8, 0..4_u8, ports(), allowed).prop_map(|(id, app, ports, allowed)| Change::Put(
+            machine(id, app, &ports, allowed.as_deref())
+        )),
         (0..3_u8).prop_map(|id| Change::Del(Kind::Network, id.to_string().into())),
         (0..4_u8).prop_map(|id| Change::Del(Kind::App, format!("a{id}").into())),
         (0..6_u8).prop_map(|id| Change::Del(Kind::Machine, format!("m{id}").into())),
     ]
 }
 
-fn apply(table: &mut Table, change: Change) -> BTreeSet<roost_wire::Name> {
+fn apply(table: &mut Table, change: Change) -> Touched {
     match change {
-        Change::Put(entity) => table.put(entity).networks,
-        Change::Del(kind, id) => table.del(kind, &id).networks,
+        Change::Put(entity) => table.put(entity),
+        Change::Del(kind, id) => table.del(kind, &id),
     }
 }
 
-/// The ports a network has to listen on, computed from all there is.
-fn ports(state: &State, network: &str) -> Vec<u16> {
-    let called = |machine: &&roost_wire::Machine| {
-        let app = state.apps.get(&machine.app);
-        app.is_some_and(|app| {
-            app.addresses
-                .iter()
-                .any(|address| *address.network == *network)
-        })
-    };
-    let machines = state.machines.values().filter(called);
-    let services = machines.flat_map(|machine| machine.services.iter());
-    let all: BTreeSet<u16> = services
-        .flat_map(|one| one.ports.iter().map(|port| port.port))
-        .collect();
+/// The services of an app's Machines that serve a port.
+fn serving<'s>(state: &'s State, app: &str, port: u16) -> Vec<&'s Service> {
+    let machines = state.machines.values();
+    let of_app = machines.filter(|machine: &&Machine| *machine.app == *app);
+    of_app
+        .flat_map(|machine| machine.services.iter())
+        .filter(|service| service.ports.iter().any(|one| one.port == port))
+        .collect()
+}
+
+fn addresses(state: &State) -> impl Iterator<Item = (&App, &Address)> {
+    let apps = state.apps.values();
+    apps.flat_map(|app| app.addresses.iter().map(move |address| (app, address)))
+}
+
+/// Where a network has to be listened, computed from all there is.
+fn places(state: &State, network: &str) -> Vec<SocketAddr> {
+    let public = state.networks.get(network).is_some_and(|one| one.public);
+    let mut all = BTreeSet::new();
+    for (app, address) in addresses(state).filter(|(_, one)| *one.network == *network) {
+        for port in PORTS.into_iter().filter(|port| address.offers(*port)) {
+            if !serving(state, &app.id, port).is_empty() {
+                let any = IpAddr::from([0_u16; 8]);
+                let ip = if public { address.ip } else { any };
+                all.insert(SocketAddr::new(ip, port));
+            }
+        }
+    }
     all.into_iter().collect()
+}
+
+/// Which of the four apps may call a port of an app, and whether somebody of no app may.
+fn admitted(state: &State, app: &str, port: u16) -> Vec<bool> {
+    let serving = serving(state, app, port);
+    let may = |caller: Option<Name>| {
+        let lists = serving.iter().filter_map(|one| one.allowed_apps.as_ref());
+        lists
+            .into_iter()
+            .all(|list| caller.as_ref().is_some_and(|name| list.contains(name)))
+    };
+    let callers = (0..4).map(|id| Some(format!("a{id}").into()));
+    callers.chain([None]).map(may).collect()
+}
+
+fn admits(offer: &Offer<'_>) -> Vec<bool> {
+    let callers = (0..4).map(|id| Some(format!("a{id}")));
+    let callers = callers.chain([None]);
+    callers
+        .map(|caller| offer.allows(caller.as_deref()))
+        .collect()
+}
+
+/// Each address and port leads to whom it should.
+fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
+    for (app, address) in addresses(state) {
+        let (network, ip) = (&address.network, address.ip);
+        for port in PORTS {
+            let served = !serving(state, &app.id, port).is_empty();
+            let mut here = app
+                .addresses
+                .iter()
+                .filter(|one| one.network == *network && one.ip == ip);
+            let offered = here.any(|one| one.offers(port));
+            match table.call(network, ip, port) {
+                Call::Shared => prop_assert!(address.shared),
+                Call::NotServed(found) => prop_assert!(found.id == app.id && !served),
+                Call::NotHere(found) => prop_assert!(found.id == app.id && served && !offered),
+                Call::Offered(offer) => {
+                    prop_assert!(offer.app.id == app.id && served && offered);
+                    prop_assert_eq!(admits(&offer), admitted(state, &app.id, port));
+                }
+                Call::Unknown => prop_assert!(false, "nobody at {}", ip),
+            }
+            for host in ["x", "y", "z"] {
+                let found = table.call_by_name(network, ip, port, host);
+                prop_assert_eq!(
+                    found.map(|offer| &offer.app.id),
+                    named(state, address, port, host)
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first app that has a shared address and a name, and serves the port there.
+fn named<'s>(state: &'s State, at: &Address, port: u16, host: &str) -> Option<&'s Name> {
+    let mut sharing = addresses(state).filter(|(app, address)| {
+        let same = address.network == at.network && address.ip == at.ip && address.shared;
+        same && address.offers(port)
+            && app.hosts.iter().any(|one| **one == *host)
+            && !serving(state, &app.id, port).is_empty()
+    });
+    sharing.next().map(|(app, _)| &app.id)
+}
+
+/// The addresses that an app had and has not any more.
+fn lost(before: &State, after: &State) -> BTreeSet<(Name, Name, IpAddr)> {
+    let all = |state| {
+        addresses(state)
+            .map(|(app, address)| (app.id.clone(), address.network.clone(), address.ip))
+            .collect::<BTreeSet<_>>()
+    };
+    &all(before) - &all(after)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// After any changes the ports, addresses and Machines are those of the whole, and whoever's ports
-    /// changed was named.
+    /// After any changes the places to listen at, addresses, names, guards and Machines are those of the
+    /// whole; every place that came or went was named, and so was every address that an app lost.
     #[test]
     fn indexes_follow_changes(changes in prop::collection::vec(change(), 1..60)) {
         let (mut table, mut state) = (Table::new(), State::default());
         for change in changes {
-            let before: HashMap<u8, Vec<u16>> =
-                (0..3).map(|net| (net, table.ports(&net.to_string()))).collect();
+            let before: HashMap<u8, BTreeSet<SocketAddr>> = (0..3)
+                .map(|net| (net, table.places(&net.to_string()).into_iter().collect()))
+                .collect();
+            let old = state.clone();
             state.apply(change.clone());
             let touched = apply(&mut table, change);
             for (net, before) in before {
-                let network = net.to_string();
-                let now = table.ports(&network);
-                prop_assert_eq!(&now, &ports(&state, &network));
-                prop_assert!(now == before || touched.contains(&*network));
-            }
-            for app in state.apps.values() {
-                for address in &app.addresses {
-                    let found = table.app_at(&address.network, &address.ip);
-                    prop_assert_eq!(found.map(|found| &found.id), Some(&app.id));
+                let network = Name::from(net.to_string());
+                let now = table.places(&network);
+                prop_assert_eq!(&now, &places(&state, &network));
+                for place in &before ^ &now.into_iter().collect() {
+                    let named = touched.places.contains(&(network.clone(), place));
+                    prop_assert!(named || touched.networks.contains(&network));
+                    prop_assert_eq!(table.is_place(&network, &place), !before.contains(&place));
                 }
+            }
+            let released = touched.released.iter();
+            let released: BTreeSet<_> =
+                released.map(|one| (one.app.clone(), one.network.clone(), one.ip)).collect();
+            prop_assert_eq!(released.len(), touched.released.len());
+            prop_assert_eq!(released, lost(&old, &state));
+            check_calls(&table, &state)?;
+            for app in state.apps.values() {
                 let listed = table.machines_of(&app.id).count();
                 let expected = state.machines.values().filter(|one| one.app == app.id).count();
                 prop_assert_eq!(listed, expected);
@@ -122,17 +244,39 @@ proptest! {
 #[test]
 fn forgets_what_is_gone() {
     let mut table = Table::new();
-    table.put(network(1));
-    table.put(app(1, &[(1, 5)]));
-    table.put(machine(1, 1, &[80]));
+    table.put(network(1, false));
+    table.put(app(1, &[at(1, "fdaa::5")], &[]));
+    table.put(machine(1, 1, &[80], None));
     let ip = "fdaa::5".parse().unwrap();
-    assert_eq!(table.port("a1", 80).map(|port| port.port), Some(80));
-    assert!(table.app_at("1", &ip).is_some());
-    table.put(app(1, &[]));
-    assert!(table.app_at("1", &ip).is_none());
-    assert_eq!(table.ports("1"), Vec::<u16>::new());
+    let offered = |table: &Table| matches!(table.call("1", ip, 80), Call::Offered(_));
+    assert!(offered(&table) && table.app_at("1", &ip).is_some());
+    table.put(app(1, &[], &[]));
+    assert!(!offered(&table) && table.app_at("1", &ip).is_none());
+    assert!(table.places("1").is_empty());
     table.del(Kind::Machine, "m1");
     table.del(Kind::App, "a1");
     table.del(Kind::Network, "1");
     assert_eq!(table.sizes(), (0, 0, 0));
+}
+
+/// Connections may go on for as long as the app says when its address goes, or said before it went.
+#[test]
+fn drains_as_the_app_said_last() {
+    let mut table = Table::new();
+    table.put(app(7, &[at(1, "fdaa::5"), at(2, "fdaa::6")], &[]));
+    let drains = |touched: Touched| -> Vec<(String, u64)> {
+        let released = touched.released.iter();
+        released
+            .map(|one| (one.ip.to_string(), one.drain_ms))
+            .collect()
+    };
+    let Entity::App(mut patient) = app(7, &[at(1, "fdaa::5")], &[]) else {
+        panic!("not an app")
+    };
+    patient.drain_ms = 90;
+    let touched = table.put(Entity::App(patient));
+    assert_eq!(drains(touched), [("fdaa::6".to_owned(), 90)]);
+    let touched = table.del(Kind::App, "a7");
+    assert_eq!(drains(touched), [("fdaa::5".to_owned(), 90)]);
+    assert!(table.del(Kind::App, "a7").is_empty());
 }

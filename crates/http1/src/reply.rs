@@ -68,8 +68,10 @@ const fn reason(status: u16) -> &'static str {
     match status {
         301 => "Moved Permanently",
         400 => "Bad Request",
+        404 => "Not Found",
         408 => "Request Timeout",
         414 => "URI Too Long",
+        421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",

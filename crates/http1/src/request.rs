@@ -80,6 +80,12 @@ impl<'b, 'h> RequestHead<'b, 'h> {
         })
     }
 
+    /// The name that was called, without port and last dot.
+    pub fn called_name(&self) -> Option<&'b str> {
+        let name = str::from_utf8(host::without_port(self.called_host()?)).ok()?;
+        Some(name.strip_suffix('.').unwrap_or(name))
+    }
+
     /// The host that was called: of the target, else of `Host`.
     pub(crate) fn called_host(&self) -> Option<&'b [u8]> {
         self.target.authority.map(str::as_bytes).or(self.host)

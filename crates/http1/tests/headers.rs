@@ -68,6 +68,24 @@ fn forged_and_hop_by_hop_fields_are_dropped() {
 }
 
 #[test]
+fn the_called_name_has_no_port_and_no_last_dot() {
+    let name = |head: &str| {
+        let mut slots = FieldSlots::new();
+        let head = RequestHead::parse(head.as_bytes(), &mut slots).unwrap();
+        head.called_name().map(str::to_owned)
+    };
+    for (head, expected) in [
+        ("GET / HTTP/1.1\r\nHost: My.App:80\r\n\r\n", Some("My.App")),
+        ("GET / HTTP/1.1\r\nHost: a.\r\n\r\n", Some("a")),
+        ("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", Some("[::1]")),
+        ("GET http://b:1/ HTTP/1.1\r\nHost: a\r\n\r\n", Some("b")),
+        ("GET / HTTP/1.0\r\n\r\n", None),
+    ] {
+        assert_eq!(name(head).as_deref(), expected, "{head}");
+    }
+}
+
+#[test]
 fn an_upgrade_keeps_its_fields() {
     let sent = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
         Sec-WebSocket-Version: 13\r\n\r\n";

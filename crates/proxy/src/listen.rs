@@ -1,25 +1,24 @@
 //! The listeners of one worker thread: one per network namespace and external port, whatever the
-//! number of apps. Every worker has its own socket on the same port, so the kernel spreads connections
-//! and each stays on its thread.
+//! number of apps, or per address and port where the network is public. Every worker has its own socket
+//! at the same place, so the kernel spreads connections and each stays on its thread.
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use roost_wire::{Handler, Name, Port};
+use roost_wire::Name;
 use socket2::TcpKeepalive;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, spawn_local};
 
-use crate::app::AppHandle;
+use crate::dispatch::dispatch;
+use crate::dns;
 use crate::netns::Netns;
-use crate::route::Target;
 use crate::worker::Worker;
-use crate::{dns, http, tcp};
 
 /// How long accepting rests when the process has no room for another connection.
 const BACK_OFF: Duration = Duration::from_millis(20);
@@ -41,8 +40,10 @@ pub(crate) struct Listeners {
 
 struct Open {
     netns: Arc<Netns>,
-    ports: HashMap<u16, Task>,
+    places: HashMap<SocketAddr, Task>,
     dns: Option<dns::Server>,
+    /// Looks again later at what could not be opened.
+    retry: Option<Task>,
 }
 
 struct Task(AbortHandle);
@@ -64,7 +65,7 @@ impl Listeners {
         }
     }
 
-    /// Opens and closes what the table asks for on one network.
+    /// Opens and closes all that the table asks for on one network.
     pub(crate) fn reconcile(&mut self, network: &Name) {
         let shared = self.worker.shared.clone();
         let netns = shared.netns(network).filter(|_| !self.closed);
@@ -81,21 +82,36 @@ impl Listeners {
         }
         let new = || Open {
             netns,
-            ports: HashMap::new(),
+            places: HashMap::new(),
             dns: None,
+            retry: None,
         };
         let open = self.networks.entry(network.clone()).or_insert_with(new);
-        let wanted = shared.table().ports(network);
-        open.ports
-            .retain(|port, _| wanted.binary_search(port).is_ok());
-        let mut failed = open.dns.is_none() && !open.serve_names(&self.worker, network);
-        for port in wanted {
-            if !open.ports.contains_key(&port) {
-                failed |= !open.listen(&self.worker, network, port);
-            }
+        let (wanted, public) = {
+            let table = shared.table();
+            let public = table.network(network).is_some_and(|value| value.public);
+            (table.places(network), public)
+        };
+        open.places.retain(|at, _| wanted.binary_search(at).is_ok());
+        let mut fine = open.serve_names(&self.worker, network, !public);
+        for at in wanted {
+            fine &= open.listen(&self.worker, network, at);
         }
-        if failed {
-            self.look_again(network);
+        if !fine {
+            open.look_again(&self.worker, network, self.mailbox);
+        }
+    }
+
+    /// Opens or closes one place of a network; the rest of it is as the table asks already, or will be
+    /// looked at as a whole.
+    pub(crate) fn reconcile_at(&mut self, network: &Name, at: SocketAddr) {
+        let Some(open) = self.networks.get_mut(network) else {
+            return;
+        };
+        if !self.worker.shared.table().is_place(network, &at) {
+            open.places.remove(&at);
+        } else if !open.listen(&self.worker, network, at) {
+            open.look_again(&self.worker, network, self.mailbox);
         }
     }
 
@@ -104,51 +120,64 @@ impl Listeners {
         self.closed = true;
         self.networks.clear();
     }
-
-    fn look_again(&self, network: &Name) {
-        let Some(mailbox) = self.worker.shared.mailboxes.get(self.mailbox).cloned() else {
-            return;
-        };
-        let network = network.clone();
-        spawn_local(async move {
-            tokio::time::sleep(REOPEN_AFTER).await;
-            mailbox.look_at(&network);
-        });
-    }
 }
 
 impl Open {
-    fn listen(&mut self, worker: &Rc<Worker>, network: &Name, port: u16) -> bool {
-        match open_listener(&self.netns, port) {
+    /// Listens at a place; `false` when that is not possible now.
+    fn listen(&mut self, worker: &Rc<Worker>, network: &Name, at: SocketAddr) -> bool {
+        if self.places.contains_key(&at) {
+            return true;
+        }
+        match open_listener(&self.netns, at) {
             Ok(listener) => {
                 let accepting = accept_all(worker.clone(), network.clone(), listener);
-                self.ports
-                    .insert(port, Task(spawn_local(accepting).abort_handle()));
+                let task = Task(spawn_local(accepting).abort_handle());
+                self.places.insert(at, task);
                 true
             }
             Err(error) => {
-                tracing::warn!(%network, port, %error, "cannot listen");
+                tracing::warn!(%network, %at, %error, "cannot listen");
                 false
             }
         }
     }
 
-    fn serve_names(&mut self, worker: &Rc<Worker>, network: &Name) -> bool {
-        match dns::spawn(&worker.shared, network, &self.netns) {
-            Ok(server) => {
-                self.dns = Some(server);
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%network, %error, "cannot serve DNS");
-                false
+    /// Serves DNS where that is `wanted`; `false` when it is not possible now.
+    fn serve_names(&mut self, worker: &Rc<Worker>, network: &Name, wanted: bool) -> bool {
+        if !wanted {
+            self.dns = None;
+        } else if self.dns.is_none() {
+            match dns::spawn(&worker.shared, network, &self.netns) {
+                Ok(server) => self.dns = Some(server),
+                Err(error) => {
+                    tracing::warn!(%network, %error, "cannot serve DNS");
+                    return false;
+                }
             }
         }
+        true
+    }
+
+    /// Has the network looked at later as a whole, once, however often it is asked for until then.
+    fn look_again(&mut self, worker: &Rc<Worker>, network: &Name, mailbox: usize) {
+        let pending = |retry: &Task| !retry.0.is_finished();
+        if self.retry.as_ref().is_some_and(pending) {
+            return;
+        }
+        let Some(mailbox) = worker.shared.mailboxes.get(mailbox).cloned() else {
+            return;
+        };
+        let network = network.clone();
+        let later = spawn_local(async move {
+            tokio::time::sleep(REOPEN_AFTER).await;
+            mailbox.look_at(&network);
+        });
+        self.retry = Some(Task(later.abort_handle()));
     }
 }
 
-fn open_listener(netns: &Netns, port: u16) -> io::Result<TcpListener> {
-    let listener = netns.listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
+fn open_listener(netns: &Netns, at: SocketAddr) -> io::Result<TcpListener> {
+    let listener = netns.listen(at)?;
     // Accepted sockets inherit it, which saves a system call each.
     let socket = socket2::SockRef::from(&listener);
     socket.set_tcp_nodelay(true)?;
@@ -182,87 +211,4 @@ fn is_about_one_connection(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionReset | Interrupted
     )
-}
-
-fn dispatch(worker: &Rc<Worker>, network: &Name, stream: TcpStream, client: SocketAddr) {
-    let Some(target) = target(worker, network, &stream, client) else {
-        tcp::reset(stream);
-        return;
-    };
-    let counted = Counted::new(&worker.shared.connections);
-    let worker = worker.clone();
-    if target.service_port.is_http() {
-        spawn_local(async move {
-            let _counted = counted;
-            http::serve(worker, stream, target).await;
-        });
-    } else {
-        spawn_local(async move {
-            let _counted = counted;
-            tcp::serve(worker, stream, target).await;
-        });
-    }
-}
-
-/// What a connection asked for; `None` when nothing serves it.
-fn target(
-    worker: &Rc<Worker>,
-    network: &Name,
-    stream: &TcpStream,
-    client: SocketAddr,
-) -> Option<Target> {
-    let local = stream.local_addr().ok()?;
-    let IpAddr::V6(ip) = local.ip() else {
-        return None;
-    };
-    let shared = &worker.shared;
-    let (name, service_port) = {
-        let table = shared.table();
-        let app = table.app_at(network, &ip)?;
-        (app.id.clone(), table.port(&app.id, local.port()).cloned())
-    };
-    let Some(service_port) = service_port else {
-        let message = format!("no service of the app is on port {}", local.port());
-        shared.log(&name, None, "PR01", &message, None);
-        return None;
-    };
-    let app = shared.app(&name)?;
-    served(worker, &app, &service_port).then(|| Target {
-        app,
-        port: local.port(),
-        service_port,
-        client,
-        local,
-    })
-}
-
-/// Whether this proxy can do what the port's handlers ask for.
-fn served(worker: &Rc<Worker>, app: &AppHandle, port: &Port) -> bool {
-    let unserved = port
-        .handlers
-        .iter()
-        .find(|handler| **handler != Handler::Http);
-    let Some(handler) = unserved else { return true };
-    let message = format!(
-        "port {} has the handler {handler:?}, which is not served",
-        port.port
-    );
-    worker.shared.log(&app.name, None, "PR01", &message, None);
-    false
-}
-
-/// Counts an open client connection while it lives.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

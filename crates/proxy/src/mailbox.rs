@@ -2,8 +2,10 @@
 //! look at again, never a queue of changes.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use roost_core::{Release, Touched};
 use roost_wire::Name;
 use tokio::sync::{Notify, oneshot};
 
@@ -21,6 +23,10 @@ pub(crate) struct Mailbox {
 pub(crate) struct Mail {
     /// Networks whose listening may have changed.
     pub(crate) networks: HashSet<Name>,
+    /// Single places of networks likewise.
+    pub(crate) places: HashSet<(Name, SocketAddr)>,
+    /// Addresses whose connections have to end.
+    pub(crate) released: HashSet<Release>,
     /// Machines whose unused connections have to be closed.
     pub(crate) purges: HashSet<Name>,
     /// Who wants to know when all of it is done.
@@ -33,6 +39,16 @@ impl Mailbox {
     /// Asks to look at the listeners of a network again.
     pub(crate) fn look_at(&self, network: &Name) {
         lock(&self.mail).networks.insert(network.clone());
+        self.arrived.notify_one();
+    }
+
+    /// Asks to do what a change of the table asks for.
+    pub(crate) fn touch(&self, touched: &Touched) {
+        let mut mail = lock(&self.mail);
+        mail.networks.extend(touched.networks.iter().cloned());
+        mail.places.extend(touched.places.iter().cloned());
+        mail.released.extend(touched.released.iter().cloned());
+        drop(mail);
         self.arrived.notify_one();
     }
 

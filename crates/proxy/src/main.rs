@@ -7,8 +7,12 @@
 mod app;
 mod applog;
 mod arguments;
+mod buffer;
+mod by_name;
 mod control;
+mod dispatch;
 mod dns;
+mod group;
 mod http;
 mod listen;
 mod mailbox;

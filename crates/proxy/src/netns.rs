@@ -89,6 +89,8 @@ impl Netns {
         if at.is_ipv6() {
             socket.set_only_v6(true)?;
             socket.set_freebind_v6(true)?;
+        } else {
+            socket.set_freebind_v4(true)?;
         }
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;

@@ -12,10 +12,11 @@ use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) use crate::app::AppHandle;
 use crate::app::Granted;
+use crate::group::Member;
 use crate::worker::Worker;
 
 /// What a client connection asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Target {
     /// The app that is called.
     pub(crate) app: Arc<AppHandle>,
@@ -25,8 +26,20 @@ pub(crate) struct Target {
     pub(crate) service_port: Arc<Port>,
     /// The caller.
     pub(crate) client: SocketAddr,
-    /// The Flycast address and port that was called.
+    /// The address and port that was called.
     pub(crate) local: SocketAddr,
+    /// The name by which the app was meant, at an address that others share.
+    pub(crate) name: Option<Name>,
+    /// The connections that end with this one.
+    pub(crate) group: Member,
+}
+
+impl Target {
+    /// Whether a request for this host is for the app.
+    pub(crate) fn is_meant_by(&self, host: Option<&str>) -> bool {
+        let same = |name: &Name| host.is_some_and(|host| host.eq_ignore_ascii_case(name));
+        self.name.as_ref().is_none_or(same)
+    }
 }
 
 /// Why a call got no Machine. HTTP answers 503 with it.

@@ -1,26 +1,40 @@
 //! A raw TCP service: hold until a Machine is there, then relay.
 
+use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
+use crate::buffer::Buffer;
 use crate::relay;
 use crate::route::Target;
 use crate::worker::Worker;
 
-/// Serves one connection. Nothing is read from the client before a Machine has accepted.
-pub(crate) async fn serve(worker: Rc<Worker>, mut client: TcpStream, target: Target) {
+/// Serves one connection. Nothing more than `first`, which was read from the client already, is read before
+/// a Machine has accepted.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    mut client: TcpStream,
+    target: Target,
+    first: Buffer,
+) {
     let reached = tokio::select! {
         biased;
-        reached = worker.reach(&target, 0) => reached,
+        () = target.group.over() => return reset(client),
+        reached = worker.reach(&target, first.len()) => reached,
         () = gone(&client) => return,
     };
     match reached {
         Ok((slot, mut machine)) => {
-            if let Err(error) = relay::run(&mut client, &mut machine).await {
-                tracing::debug!(app = %target.app.name, %error, "relay");
+            let relayed = {
+                let relaying = pin!(relay(&mut client, &mut machine, first));
+                target.group.unless_over(relaying).await
+            };
+            if !matches!(relayed, Some(Ok(()))) {
+                tracing::debug!(app = %target.app.name, ?relayed, "relay");
                 reset(machine);
                 reset(client);
             }
@@ -33,6 +47,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut client: TcpStream, target: Tar
             reset(client);
         }
     }
+}
+
+async fn relay(client: &mut TcpStream, machine: &mut TcpStream, first: Buffer) -> io::Result<()> {
+    machine.write_all(first.unread()).await?;
+    drop(first);
+    relay::run(client, machine).await
 }
 
 /// Closes with a RST, as a closed port or a dead peer would.

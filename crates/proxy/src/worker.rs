@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::app::{Acquired, Answer, AppHandle, Context};
-use crate::http::closing;
+use crate::group::Groups;
 use crate::http::pool::Pool;
 use crate::listen::Listeners;
 use crate::route::{RouteError, Slot, Target};
@@ -26,6 +26,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// Unused connections to Machines.
     pub(crate) pool: Pool,
+    /// The client connections, by what ends them.
+    pub(crate) groups: Groups,
     config: RefCell<(u64, Arc<Config>)>,
     random: Cell<u64>,
 }
@@ -37,6 +39,7 @@ impl Worker {
         Self {
             shared,
             pool: Pool::new(),
+            groups: Groups::default(),
             config,
             random: Cell::new(seed | 1),
         }
@@ -50,6 +53,11 @@ impl Worker {
             *kept = (version, self.shared.config());
         }
         kept.1.clone()
+    }
+
+    /// Whether a connection should end as soon as nothing is under way on it.
+    pub(crate) fn is_ending(&self, target: &Target) -> bool {
+        target.group.is_closing() || self.shared.stopping()
     }
 
     pub(crate) fn context<'a>(&'a self, config: &'a Config) -> Context<'a> {
@@ -142,12 +150,18 @@ impl Worker {
             for network in &mail.networks {
                 listeners.reconcile(network);
             }
+            for (network, at) in &mail.places {
+                listeners.reconcile_at(network, *at);
+            }
             for machine in &mail.purges {
                 self.pool.purge(machine);
             }
             if mail.stop {
                 listeners.close_all();
-                closing::wake_all();
+                self.groups.wake_all();
+            }
+            for release in &mail.released {
+                self.groups.release(release);
             }
             // A listener closes when its task is next looked at, which is before us after this.
             tokio::task::yield_now().await;

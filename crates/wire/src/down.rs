@@ -1,5 +1,6 @@
 //! Messages from the agent to the proxy.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,20 @@ pub struct Settings {
     pub max_waiters: usize,
     /// Where other names are asked: `ip` or `ip#port`.
     pub resolvers: Vec<Name>,
+    /// What `Fly-Src` is signed with: base64 of a 32-byte Ed25519 seed. `None` means no `Fly-Src`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src_key: Option<Secret>,
+}
+
+/// Text that no log may show.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub Name);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Secret")
+    }
 }
 
 impl Default for Settings {
@@ -130,6 +145,7 @@ impl Default for Settings {
             max_waiters_app: 1_024,
             max_waiters: 16_384,
             resolvers: Vec::new(),
+            src_key: None,
         }
     }
 }

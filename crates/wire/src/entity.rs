@@ -1,7 +1,7 @@
 //! What the agent tells about: networks, apps and Machines.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,15 +13,15 @@ pub type Name = Arc<str>;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
 pub enum Entity {
-    /// A private network.
+    /// A network.
     Network(Network),
-    /// An app and its Flycast addresses.
+    /// An app and its addresses.
     App(App),
     /// A Machine and its services.
     Machine(Machine),
 }
 
-/// A private network and, when it has one on this host, its router namespace.
+/// A network and, when it has one on this host, the namespace its callers connect in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// Unique id.
@@ -30,11 +30,15 @@ pub struct Network {
     pub name: Name,
     /// Slug of the organization.
     pub org: Name,
-    /// Prefix of all its addresses, such as `fdaa:0:1::/48`.
+    /// Prefix of all its addresses, such as `fdaa:0:1::/48`; empty for a public one.
     pub prefix: Name,
-    /// Path of the router namespace's file; `None` while there is none here.
+    /// Path of the namespace's file: the network's router, or the host's own for a public one.
+    /// `None` while there is none here.
     #[serde(default)]
     pub netns: Option<Name>,
+    /// Callers come from outside: no DNS, and listeners only at the apps' own addresses.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub public: bool,
 }
 
 /// An app: a name and the addresses it is called at.
@@ -46,18 +50,39 @@ pub struct App {
     pub org: Name,
     /// The network its Machines are on.
     pub network: Name,
-    /// Flycast addresses, possibly on other networks.
+    /// Where it is called, possibly on other networks.
     #[serde(default)]
     pub addresses: Vec<Address>,
+    /// Names by which it is called at shared addresses, in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Name>,
+    /// How long open connections may go on once the address they came by is taken away, in
+    /// milliseconds.
+    #[serde(default = "usual_drain", skip_serializing_if = "is_usual_drain")]
+    pub drain_ms: u64,
 }
 
-/// A Flycast address: callers on `network` reach the app at `ip`.
+/// An address: callers on `network` reach the app at `ip`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// The network of the callers.
     pub network: Name,
-    /// The address.
-    pub ip: Ipv6Addr,
+    /// The address, IPv6 on private networks.
+    pub ip: IpAddr,
+    /// The external ports that answer here; `None` means all of the app's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<u16>>,
+    /// Other apps may have it too: callers say by name which app they mean.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shared: bool,
+}
+
+impl Address {
+    /// Whether an external port of the app answers here.
+    pub fn offers(&self, port: u16) -> bool {
+        let ports = self.ports.as_deref();
+        ports.is_none_or(|ports| ports.contains(&port))
+    }
 }
 
 /// A Machine as the agent sees it.
@@ -164,6 +189,9 @@ pub struct Service {
     /// Load limits.
     #[serde(default)]
     pub concurrency: Concurrency,
+    /// The apps whose Machines may call; `None` means everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_apps: Option<Vec<Name>>,
 }
 
 /// Transport protocol of a service.
@@ -276,8 +304,27 @@ pub enum LoadUnit {
     Requests,
 }
 
+/// What [`App::drain_ms`] is unless said otherwise.
+const USUAL_DRAIN_MS: u64 = 5_000;
+
+fn usual_drain() -> u64 {
+    USUAL_DRAIN_MS
+}
+
+// Serde asks with a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_usual_drain(value: &u64) -> bool {
+    *value == USUAL_DRAIN_MS
+}
+
 fn yes() -> bool {
     true
+}
+
+// Serde asks with a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn empty() -> Name {

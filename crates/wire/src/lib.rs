@@ -9,7 +9,7 @@ mod line;
 mod state;
 mod up;
 
-pub use down::{Down, DownLine, Kind, Settings, Stage};
+pub use down::{Down, DownLine, Kind, Secret, Settings, Stage};
 pub use entity::{
     Address, App, Concurrency, Entity, Handler, HttpOptions, HttpResponse, LoadUnit, Machine,
     MachineState, Name, Network, Port, Protocol, Service,

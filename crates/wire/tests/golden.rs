@@ -11,7 +11,7 @@
 
 use std::path::PathBuf;
 
-use roost_wire::{Ack, Down, DownLine, Level, Up, decode, encode};
+use roost_wire::{Ack, Address, Down, DownLine, Entity, Level, Up, decode, encode};
 use serde_json::Value;
 
 fn lines(direction: &str) -> Vec<(String, Value)> {
@@ -52,7 +52,7 @@ fn contains(found: &Value, expected: &Value) -> bool {
 #[test]
 fn reads_every_downward_line() {
     let lines = lines("down_");
-    assert!(lines.len() >= 12);
+    assert!(lines.len() >= 17);
     for (name, line) in lines {
         let read: DownLine = decode(line.to_string().as_bytes()).unwrap();
         let written = serde_json::to_value(&read).unwrap();
@@ -65,6 +65,44 @@ fn reads_every_downward_line() {
             "{name}"
         );
     }
+}
+
+fn log_lines() -> [(&'static str, Up); 3] {
+    [
+        (
+            "up_log",
+            Up::Log {
+                app: "my-app".into(),
+                machine: None,
+                level: Level::Error,
+                code: Some("PR01".into()),
+                message: "no service of the app is on port 81".into(),
+                request: None,
+            },
+        ),
+        (
+            "up_log_not_allowed",
+            Up::Log {
+                app: "my-app".into(),
+                machine: None,
+                level: Level::Warn,
+                code: Some("RA01".into()),
+                message: "machine 148e21ea7e1d90 of the app other may not call port 5432".into(),
+                request: None,
+            },
+        ),
+        (
+            "up_log_request",
+            Up::Log {
+                app: "my-app".into(),
+                machine: Some("148e21ea7e1d89".into()),
+                level: Level::Warn,
+                code: None,
+                message: "still waiting".into(),
+                request: Some("01JREQUEST-local".into()),
+            },
+        ),
+    ]
 }
 
 /// Each upward sample is what the proxy writes, byte for byte but for the order of keys.
@@ -121,28 +159,6 @@ fn writes_every_upward_line() {
             },
         ),
         (
-            "up_log",
-            Up::Log {
-                app: app(),
-                machine: None,
-                level: Level::Error,
-                code: Some("PR01".into()),
-                message: "no service of the app is on port 81".into(),
-                request: None,
-            },
-        ),
-        (
-            "up_log_request",
-            Up::Log {
-                app: app(),
-                machine: Some(machine()),
-                level: Level::Warn,
-                code: None,
-                message: "still waiting".into(),
-                request: Some("01JREQUEST-local".into()),
-            },
-        ),
-        (
             "up_ready",
             Up::Ready {
                 machine: machine(),
@@ -159,14 +175,16 @@ fn writes_every_upward_line() {
         ),
     ];
     let mut out = Vec::new();
-    let written: Vec<(String, Value)> = made
+    let mut written: Vec<(String, Value)> = log_lines()
         .iter()
+        .chain(&made)
         .map(|(name, line)| {
             out.clear();
             encode(line, &mut out).unwrap();
             ((*name).to_owned(), serde_json::from_slice(&out).unwrap())
         })
         .collect();
+    written.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(written, lines("up_"));
 }
 
@@ -191,4 +209,43 @@ fn fills_in_defaults() {
     );
     assert_eq!(value["services"][0]["autostart"], true);
     assert_eq!(value["services"][0]["concurrency"]["type"], "connections");
+}
+
+/// What is left out of a network, an app and a service means what it meant before there was a word
+/// for it, and is left out again.
+#[test]
+fn leaves_out_what_is_usual() {
+    for name in ["down_put_app", "down_put_network", "down_put_machine"] {
+        let lines = lines(name);
+        let (_, line) = &lines[0];
+        let read: DownLine = decode(line.to_string().as_bytes()).unwrap();
+        let written = serde_json::to_value(&read).unwrap();
+        assert_eq!(written["value"], line["value"], "{name}");
+    }
+    let put = br#"{"seq":2,"op":"put","kind":"app","value":{"id":"a","org":"o","network":"1",
+        "addresses":[{"network":"1","ip":"fdaa::1"}]}}"#;
+    let Down::Put(Entity::App(app)) = decode(put).unwrap().op else {
+        panic!("not an app")
+    };
+    assert_eq!((app.drain_ms, app.hosts.len()), (5_000, 0));
+    let address = &app.addresses[0];
+    assert!(!address.shared && address.offers(80) && address.offers(1));
+}
+
+/// An address with ports offers these and no others, none of them when the list is empty.
+#[test]
+fn an_address_offers_its_ports() {
+    for (ports, offered) in [("[80,443]", [true, false]), ("[]", [false, false])] {
+        let value = format!(r#"{{"network":"1","ip":"192.0.2.7","ports":{ports}}}"#);
+        let address: Address = serde_json::from_str(&value).unwrap();
+        assert_eq!([address.offers(80), address.offers(81)], offered);
+    }
+}
+
+/// A key does not show in what is printed of the settings.
+#[test]
+fn keys_are_not_printed() {
+    let (_, line) = &lines("down_hello_src_key")[0];
+    let read: DownLine = decode(line.to_string().as_bytes()).unwrap();
+    assert!(!format!("{read:?}").contains("AAEC"));
 }

@@ -9,6 +9,8 @@
     clippy::indexing_slicing
 )]
 
+use std::net::Ipv6Addr;
+
 use proptest::prelude::*;
 use roost_wire::{
     Address, App, Change, DecodeError, Entity, LineReader, MAX_LINE, Machine, Network, State,
@@ -76,6 +78,7 @@ fn network() -> impl Strategy<Value = Entity> {
             org: word("o"),
             prefix: word("fdaa:0:1::/48"),
             netns: netns.map(Into::into),
+            public: false,
         })
     })
 }
@@ -89,13 +92,17 @@ fn app() -> impl Strategy<Value = Entity> {
         .prop_map(|(id, network, addresses)| {
             let address = |(network, ip): (String, u128)| Address {
                 network: network.into(),
-                ip: ip.into(),
+                ip: Ipv6Addr::from_bits(ip).into(),
+                ports: None,
+                shared: false,
             };
             Entity::App(App {
                 id: id.into(),
                 org: "o".into(),
                 network: network.into(),
                 addresses: addresses.into_iter().map(address).collect(),
+                hosts: Vec::new(),
+                drain_ms: 5_000,
             })
         })
 }

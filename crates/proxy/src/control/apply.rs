@@ -180,12 +180,13 @@ fn purge(shared: &Arc<Shared>, machine: &Name) {
 }
 
 fn tell_workers(shared: &Arc<Shared>, touched: &Touched) -> bool {
-    for network in &touched.networks {
-        for mailbox in &shared.mailboxes {
-            mailbox.look_at(network);
-        }
+    if touched.is_empty() {
+        return false;
     }
-    !touched.networks.is_empty()
+    for mailbox in &shared.mailboxes {
+        mailbox.touch(touched);
+    }
+    true
 }
 
 fn context<'a>(shared: &'a Shared, config: &'a crate::shared::Config) -> Context<'a> {

@@ -1,6 +1,6 @@
 //! The routing table as the names of one network.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use roost_core::Table;
 use roost_dns::{MachineView, NetworkView, Owner};
@@ -94,15 +94,21 @@ impl<'t> NetworkView for View<'t> {
     }
 
     fn flycast(&self, app: &str) -> impl Iterator<Item = Ipv6Addr> {
-        self.table.addresses(app, self.network)
+        let addresses = self.table.addresses(app, self.network);
+        addresses.filter_map(|address| match address {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        })
     }
 
     fn owner(&self, address: Ipv6Addr) -> Option<Owner<'_, Seen<'_>>> {
-        if let Some(app) = self.table.app_at(self.network, &address) {
+        if let Some(app) = self.table.app_at(self.network, &address.into()) {
             return Some(Owner::Flycast(&app.id));
         }
         let machine = self.table.machine_at(self.network, &address)?;
-        self.see(machine).map(Owner::Machine)
+        // The rest of its /112 has no name.
+        let seen = self.see(machine).filter(|seen| seen.address == address);
+        seen.map(Owner::Machine)
     }
 }
 

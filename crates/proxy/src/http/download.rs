@@ -9,10 +9,12 @@ use roost_http1::{
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::buffer::Buffer;
 use super::stamp::{SERVER, Stamp};
 use super::upload::Sent;
 use super::watchdog::Activity;
+use crate::buffer::Buffer;
+use crate::route::Target;
+use crate::worker::Worker;
 
 /// Bytes of a body that are copied behind the head, to leave in one write with it.
 const MAX_JOINED: usize = 32 * 1024;
@@ -58,8 +60,8 @@ pub(super) struct Download<'a, 'c, 'm> {
     pub(super) stamp: &'a mut Stamp,
     pub(super) sent: &'a Sent,
     pub(super) activity: &'a Activity,
-    /// The process is ending: the client must not send more here.
-    pub(super) stopping: bool,
+    pub(super) worker: &'a Worker,
+    pub(super) target: &'a Target,
     /// Set once bytes of the final response may have left.
     pub(super) begun: &'a std::cell::Cell<bool>,
 }
@@ -153,8 +155,9 @@ impl Download<'_, '_, '_> {
             head.framing,
             ResponseFraming::Chunked | ResponseFraming::UntilClose
         );
+        let ending = self.worker.is_ending(self.target);
         let client_closes =
-            self.stopping || !self.facts.keep_alive || !self.sent.all.get() || (old && unframed);
+            ending || !self.facts.keep_alive || !self.sent.all.get() || (old && unframed);
         self.stamp.renew();
         let side = ClientSide {
             version: self.facts.version,

@@ -178,7 +178,8 @@ impl Session<'_> {
             sent,
             activity: &self.activity,
             begun,
-            stopping: self.worker.shared.stopping(),
+            worker: self.worker,
+            target: self.target,
         };
         let (mut up, mut down) = (pin!(upload.run()), pin!(download.run()));
         let mut up_ended = false;

@@ -3,14 +3,13 @@
 use std::task::Poll;
 
 use roost_http1::{
-    FieldSlots, HeadScanner, Method, RequestError, RequestFacts, RequestHead, Version,
-    write_https_location,
+    FieldSlots, HeadScanner, RequestError, RequestFacts, RequestHead, write_https_location,
 };
 use roost_wire::Handler;
 use tokio::io::AsyncWriteExt;
 
 use super::ending::Ending;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, UNREAD};
 use super::session::Session;
 
 /// What came from the client.
@@ -27,6 +26,8 @@ pub(super) enum Intake {
 enum Head {
     Forward(RequestFacts),
     Redirect(RequestFacts, Vec<u8>),
+    /// It is for another app than the connection's first request.
+    Misdirected,
 }
 
 impl Session<'_> {
@@ -45,6 +46,10 @@ impl Session<'_> {
                 Ok(Some(Head::Redirect(facts, location))) => {
                     return self.redirect(facts, &location).await;
                 }
+                Ok(Some(Head::Misdirected)) => {
+                    let line = "this connection is for another host";
+                    return self.refuse_unread(Refusal::plain(421, line)).await;
+                }
                 Ok(None) => {}
                 Err(error) => return self.refuse_head(error).await,
             }
@@ -57,8 +62,7 @@ impl Session<'_> {
                 if let Poll::Ready(read) = self.input.poll_fill(&mut self.reader, cx) {
                     return Poll::Ready(Some(read));
                 }
-                self.wakeable.register(cx.waker());
-                if waiting && self.worker.shared.stopping() {
+                if waiting && self.worker.is_ending(self.target) {
                     return Poll::Ready(None);
                 }
                 self.watchdog.poll_expired(cx, limit, None).map(|()| None)
@@ -82,6 +86,9 @@ impl Session<'_> {
         let bytes = self.input.unread().get(start..end).unwrap_or_default();
         let head = RequestHead::parse(bytes, &mut slots)?;
         let facts = head.facts;
+        if !self.target.is_meant_by(head.called_name()) {
+            return Ok(Head::Misdirected);
+        }
         let port = &self.target.service_port;
         let mut location = Vec::new();
         if port.force_https
@@ -116,14 +123,7 @@ impl Session<'_> {
 
     /// Refuses a request that could not be read: what follows it cannot be either.
     async fn refuse_unread(&mut self, refusal: Refusal<'_>) -> Intake {
-        let facts = RequestFacts {
-            method: Method::Other,
-            version: Version::Http11,
-            framing: roost_http1::RequestFraming::None,
-            keep_alive: false,
-            upgrade: false,
-        };
-        self.say(&refusal, facts, true);
+        self.say(&refusal, UNREAD, true);
         let _ = self.writer.write_all(&self.output).await;
         Intake::End(Ending::Linger)
     }

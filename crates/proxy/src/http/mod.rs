@@ -15,21 +15,26 @@
 //! `fly-replay` is recognised and never passed on; since requests are not replayed here, it is answered
 //! with 502 and `PA03`, and the app's log says so.
 
+use std::pin::pin;
 use std::rc::Rc;
 
+use roost_http1::RequestFacts;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::buffer::Buffer;
+use crate::http::ending::Ending;
+use crate::http::refusal::Refusal;
+use crate::http::stamp::Stamp;
 use crate::route::Target;
 use crate::worker::Worker;
 
-mod buffer;
-pub(crate) mod closing;
 mod download;
 mod ending;
 mod exchange;
 mod intake;
 pub(crate) mod pool;
-mod refusal;
+pub(crate) mod refusal;
 mod session;
 mod stamp;
 mod stash;
@@ -37,13 +42,37 @@ mod tunnel;
 mod upload;
 mod watchdog;
 
-/// Serves one client connection until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, target: Target) {
+/// Serves one client connection until it ends. `first` was read from it already.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    mut stream: TcpStream,
+    target: Target,
+    first: Buffer,
+) {
     let ending = {
         let (reader, writer) = stream.split();
-        session::Session::new(&worker, &target, reader, writer)
-            .run()
-            .await
+        let session = session::Session::new(&worker, &target, reader, writer, first);
+        let serving = pin!(session.run());
+        target.group.unless_over(serving).await
+    };
+    ending::end(stream, ending.unwrap_or(Ending::Reset)).await;
+}
+
+/// Refuses the first request of a connection that was given to no app, and ends the connection. `facts` are
+/// those of the request when it could be read.
+pub(crate) async fn refuse(
+    worker: &Worker,
+    mut stream: TcpStream,
+    facts: Option<RequestFacts>,
+    refusal: &Refusal<'_>,
+) {
+    let mut stamp = Stamp::new(&worker.config().region);
+    let mut output = Vec::new();
+    let facts = facts.unwrap_or(refusal::UNREAD);
+    refusal.write(&mut stamp, facts, true, &mut output);
+    let ending = match stream.write_all(&output).await {
+        Ok(()) => Ending::Linger,
+        Err(_) => Ending::Close,
     };
     ending::end(stream, ending).await;
 }

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use roost_http1::{Reply, RequestFacts, RequestFraming, Version};
+use roost_http1::{Method, Reply, RequestFacts, RequestFraming, Version};
 
 use super::session::Session;
-use super::stamp::SERVER;
+use super::stamp::{SERVER, Stamp};
 
 /// A response that comes from no Machine.
 #[derive(Debug, Clone)]
-pub(super) struct Refusal<'a> {
+pub(crate) struct Refusal<'a> {
     pub(super) status: u16,
     /// Fly's error code.
     pub(super) code: Option<Cow<'a, str>>,
@@ -19,7 +19,7 @@ pub(super) struct Refusal<'a> {
 
 impl<'a> Refusal<'a> {
     /// A refusal that is the client's matter: it has no code and is not logged.
-    pub(super) fn plain(status: u16, message: &str) -> Self {
+    pub(crate) fn plain(status: u16, message: &str) -> Self {
         Self {
             status,
             code: None,
@@ -29,7 +29,7 @@ impl<'a> Refusal<'a> {
     }
 
     /// A refusal that is the app's matter.
-    pub(super) fn coded(
+    pub(crate) fn coded(
         status: u16,
         code: impl Into<Cow<'a, str>>,
         message: impl Into<Cow<'a, str>>,
@@ -41,7 +41,47 @@ impl<'a> Refusal<'a> {
             location: None,
         }
     }
+
+    /// Appends the response to a request to `out`.
+    pub(super) fn write(
+        &self,
+        stamp: &mut Stamp,
+        facts: RequestFacts,
+        close: bool,
+        out: &mut Vec<u8>,
+    ) {
+        stamp.renew();
+        let code = self.code.as_deref();
+        let separator = if code.is_some() { " " } else { "" };
+        let line = format!(
+            "{}{separator}{} (request {})",
+            code.unwrap_or_default(),
+            self.message,
+            stamp.id_text()
+        );
+        let reply = Reply {
+            status: self.status,
+            code,
+            location: self.location,
+            line: line.into(),
+            close,
+            http10: facts.version == Version::Http10,
+            server: SERVER,
+            request_id: &stamp.id,
+            date: &stamp.date,
+        };
+        reply.write(facts.method, out);
+    }
 }
+
+/// What is assumed of a request that could not be read.
+pub(super) const UNREAD: RequestFacts = RequestFacts {
+    method: Method::Other,
+    version: Version::Http11,
+    framing: RequestFraming::None,
+    keep_alive: false,
+    upgrade: false,
+};
 
 /// Nothing of the request follows its head.
 pub(super) const fn has_no_body(facts: RequestFacts) -> bool {
@@ -54,28 +94,8 @@ pub(super) const fn has_no_body(facts: RequestFacts) -> bool {
 impl Session<'_> {
     /// Puts the response to a request into the output, which must hold nothing else.
     pub(super) fn say(&mut self, refusal: &Refusal<'_>, facts: RequestFacts, close: bool) {
-        self.stamp.renew();
-        let code = refusal.code.as_deref();
-        let separator = if code.is_some() { " " } else { "" };
-        let line = format!(
-            "{}{separator}{} (request {})",
-            code.unwrap_or_default(),
-            refusal.message,
-            self.stamp.id_text()
-        );
         self.output.clear();
-        let reply = Reply {
-            status: refusal.status,
-            code,
-            location: refusal.location,
-            line: line.into(),
-            close,
-            http10: facts.version == Version::Http10,
-            server: SERVER,
-            request_id: &self.stamp.id,
-            date: &self.stamp.date,
-        };
-        reply.write(facts.method, &mut self.output);
+        refusal.write(&mut self.stamp, facts, close, &mut self.output);
     }
 
     /// Writes the line about a coded refusal into the app's log. After [`Self::say`].

@@ -7,13 +7,12 @@ use roost_http1::{FieldRule, ForwardedFields, Origin, ResponsePolicy};
 use roost_wire::{Handler, Port};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::buffer::Buffer;
-use super::closing::Wakeable;
 use super::ending::Ending;
 use super::intake::Intake;
 use super::stamp::Stamp;
 use super::stash::{self, Buffers};
 use super::watchdog::{Activity, Watchdog};
+use crate::buffer::Buffer;
 use crate::route::Target;
 use crate::worker::Worker;
 
@@ -39,7 +38,6 @@ pub(super) struct Session<'a> {
     pub(super) activity: Activity,
     pub(super) watchdog: Watchdog,
     pub(super) times: Times,
-    pub(super) wakeable: Wakeable,
 }
 
 /// The limits of a connection.
@@ -62,12 +60,13 @@ pub(super) enum Next {
 }
 
 impl<'a> Session<'a> {
-    /// A connection that was just accepted.
+    /// A connection of which no more than `first` was read.
     pub(super) fn new(
         worker: &'a Rc<Worker>,
         target: &'a Target,
         reader: ReadHalf<'a>,
         writer: WriteHalf<'a>,
+        first: Buffer,
     ) -> Self {
         let config = worker.config();
         let port = &target.service_port;
@@ -101,6 +100,7 @@ impl<'a> Session<'a> {
             request,
             answer,
         } = stash::take();
+        let input = if first.is_empty() { input } else { first };
         Self {
             worker,
             target,
@@ -117,7 +117,6 @@ impl<'a> Session<'a> {
             activity: Activity::default(),
             watchdog: Watchdog::new(times.idle.min(times.head)),
             times,
-            wakeable: Wakeable::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 
 /// Sets kept by each thread.
 const MAX_KEPT: usize = 64;

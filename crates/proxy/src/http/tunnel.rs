@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::buffer::Buffer;
 use super::ending::Ending;
 use super::watchdog::{Activity, Watchdog};
+use crate::buffer::Buffer;
 
 /// One direction: where bytes come from, those already read, and where they go.
 pub(super) struct Way<'a, 'f, 't> {

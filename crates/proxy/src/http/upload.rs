@@ -7,8 +7,8 @@ use roost_http1::{ChunkError, ChunkedScanner, RequestFraming, write_trailers};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::buffer::Buffer;
 use super::watchdog::Activity;
+use crate::buffer::Buffer;
 
 /// What a client may send ahead of its turn.
 const MAX_AHEAD: usize = 64 * 1024;

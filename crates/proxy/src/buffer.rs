@@ -15,7 +15,7 @@ const BULK: usize = 128 * 1024;
 
 /// A reusable buffer between a socket and a parser.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     used: usize,
     bulk: bool,
@@ -23,12 +23,12 @@ pub(super) struct Buffer {
 
 impl Buffer {
     /// What was read and not consumed.
-    pub(super) fn unread(&self) -> &[u8] {
+    pub(crate) fn unread(&self) -> &[u8] {
         self.bytes.get(self.used..).unwrap_or_default()
     }
 
     /// The first bytes of [`Self::unread`], at most `count`.
-    pub(super) fn first(&self, count: u64) -> &[u8] {
+    pub(crate) fn first(&self, count: u64) -> &[u8] {
         let unread = self.unread();
         let count = usize::try_from(count)
             .unwrap_or(usize::MAX)
@@ -37,22 +37,22 @@ impl Buffer {
     }
 
     /// How many bytes are unread.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.used
     }
 
     /// How much memory it holds.
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
     /// Nothing is unread.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Takes the first `count` unread bytes out.
-    pub(super) fn consume(&mut self, count: usize) {
+    pub(crate) fn consume(&mut self, count: usize) {
         self.used = (self.used + count).min(self.bytes.len());
         if self.used == self.bytes.len() {
             self.clear();
@@ -60,25 +60,25 @@ impl Buffer {
     }
 
     /// Forgets everything.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.used = 0;
     }
 
     /// Gives back memory that only bulk needed. For a connection that goes idle.
-    pub(super) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if self.bulk && self.is_empty() {
             *self = Self::default();
         }
     }
 
     /// Reads once, behind what is unread. 0 is the end of the stream. May be dropped and called again.
-    pub(super) async fn fill(&mut self, reader: &mut ReadHalf<'_>) -> io::Result<usize> {
+    pub(crate) async fn fill(&mut self, reader: &mut ReadHalf<'_>) -> io::Result<usize> {
         std::future::poll_fn(|cx| self.poll_fill(reader, cx)).await
     }
 
     /// [`Self::fill`], as a poll.
-    pub(super) fn poll_fill(
+    pub(crate) fn poll_fill(
         &mut self,
         reader: &mut ReadHalf<'_>,
         cx: &mut Context<'_>,

@@ -1,0 +1,140 @@
+//! What the table knows about one network, and where it is listened for calls.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use roost_wire::{Address, Name, Network};
+
+use super::{Table, Touched};
+
+#[derive(Debug, Default)]
+pub(super) struct NetworkEntry {
+    pub(super) value: Option<Arc<Network>>,
+    /// Where to listen, with the number of ports of addresses that are the reason.
+    pub(super) places: BTreeMap<SocketAddr, usize>,
+    pub(super) called: HashMap<IpAddr, Called>,
+    /// The apps whose Machines are on it.
+    pub(super) homes: HashSet<Name>,
+    /// Machines by their 6PN addresses, see [`of_machine`].
+    pub(super) machines: HashMap<Ipv6Addr, Name>,
+    /// Its started Machines, app and id: asking for them costs nothing for those asleep.
+    pub(super) started: BTreeSet<(Name, Name)>,
+}
+
+/// Who has an address.
+#[derive(Debug, Default)]
+pub(super) struct Called {
+    /// The app that has it for itself.
+    pub(super) own: Option<Name>,
+    /// How many apps share it.
+    pub(super) sharers: usize,
+}
+
+impl NetworkEntry {
+    fn is_public(&self) -> bool {
+        self.value.as_ref().is_some_and(|value| value.public)
+    }
+
+    /// Where calls to an address and port are listened for.
+    fn place(&self, ip: IpAddr, port: u16) -> SocketAddr {
+        if self.is_public() {
+            SocketAddr::new(ip, port)
+        } else {
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.value.is_none()
+            && self.places.is_empty()
+            && self.called.is_empty()
+            && self.homes.is_empty()
+            && self.machines.is_empty()
+            && self.started.is_empty()
+    }
+}
+
+/// What a Machine's addresses have in common: it has a whole /112 and may call from any of it.
+pub(super) fn of_machine(ip: &Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(ip.to_bits() >> 16 << 16)
+}
+
+impl Table {
+    pub(super) fn put_network(&mut self, value: Network, touched: &mut Touched) {
+        let id = value.id.clone();
+        self.set_network(&id, Some(value), touched);
+    }
+
+    pub(super) fn del_network(&mut self, id: &str, touched: &mut Touched) {
+        if let Some((id, _)) = self.networks.get_key_value(id) {
+            let id = id.clone();
+            self.set_network(&id, None, touched);
+            self.forget_empty_network(&id);
+        }
+    }
+
+    fn set_network(&mut self, id: &Name, value: Option<Network>, touched: &mut Touched) {
+        touched.networks.insert(id.clone());
+        let entry = self.networks.entry(id.clone()).or_default();
+        let was_public = entry.is_public();
+        entry.value = value.map(Arc::new);
+        if entry.is_public() != was_public {
+            self.recount_places(id);
+        }
+    }
+
+    /// Counts anew where to listen. Walks over all apps, but a network is put before what is on it.
+    fn recount_places(&mut self, network: &Name) {
+        let Some(entry) = self.networks.get_mut(network) else {
+            return;
+        };
+        entry.places.clear();
+        for app in self.apps.values() {
+            let value = app.value.iter();
+            let addresses = value.flat_map(|value| value.addresses.iter());
+            for address in addresses.filter(|address| address.network == *network) {
+                for port in app.ports.keys().filter(|port| address.offers(**port)) {
+                    let place = entry.place(address.ip, *port);
+                    *entry.places.entry(place).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    pub(super) fn forget_empty_network(&mut self, id: &str) {
+        if self.networks.get(id).is_some_and(NetworkEntry::is_empty) {
+            self.networks.remove(id);
+        }
+    }
+
+    /// One more port of an address is to be listened for.
+    pub(super) fn count_place(&mut self, address: &Address, port: u16, touched: &mut Touched) {
+        let network = &address.network;
+        let entry = self.networks.entry(network.clone()).or_default();
+        let place = entry.place(address.ip, port);
+        let count = entry.places.entry(place).or_default();
+        *count += 1;
+        if *count == 1 {
+            touched.places.insert((network.clone(), place));
+        }
+    }
+
+    /// One port of an address less is to be listened for.
+    pub(super) fn uncount_place(&mut self, address: &Address, port: u16, touched: &mut Touched) {
+        let network = &address.network;
+        let Some(entry) = self.networks.get_mut(network) else {
+            return;
+        };
+        let place = entry.place(address.ip, port);
+        let Some(count) = entry.places.get_mut(&place) else {
+            return;
+        };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            entry.places.remove(&place);
+            touched.places.insert((network.clone(), place));
+            self.forget_empty_network(network);
+        }
+    }
+}

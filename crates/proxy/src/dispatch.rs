@@ -1,0 +1,232 @@
+//! From an accepted connection to what serves it: which app is meant, whether it may be called, and how.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use roost_core::{Call, Offer, Table};
+use roost_wire::{Handler, Level, Machine, Name, Port};
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+
+use crate::buffer::Buffer;
+use crate::route::Target;
+use crate::worker::Worker;
+use crate::{by_name, http, tcp};
+
+/// A connection that was accepted.
+#[derive(Debug, Clone)]
+pub(crate) struct Inbound {
+    /// The network it came from.
+    pub(crate) network: Name,
+    /// Where it came from.
+    pub(crate) client: SocketAddr,
+    /// The address and port that was called.
+    pub(crate) local: SocketAddr,
+}
+
+/// Who is meant by a name.
+pub(crate) enum Named {
+    /// An app, which may be called.
+    App(Target),
+    /// An app that must not be called. Its log has the reason; the caller gets none.
+    Denied,
+    /// No app.
+    Nobody,
+}
+
+/// Why a call is not served, in the words for the called app's log.
+struct Denial {
+    app: Name,
+    level: Level,
+    code: &'static str,
+    message: String,
+}
+
+/// A call that may be served.
+struct Admitted {
+    app: Name,
+    port: Arc<Port>,
+}
+
+/// Serves a connection, or resets it. Nothing is read before it is known that the caller may call.
+pub(crate) fn dispatch(worker: &Rc<Worker>, network: &Name, stream: TcpStream, client: SocketAddr) {
+    let Ok(local) = stream.local_addr() else {
+        tcp::reset(stream);
+        return;
+    };
+    let inbound = Inbound {
+        network: network.clone(),
+        client,
+        local,
+    };
+    let counted = Counted::new(&worker.shared.connections);
+    let admitted = {
+        let table = worker.shared.table();
+        match table.call(network, local.ip(), local.port()) {
+            Call::Shared => None,
+            Call::Offered(offer) => Some(inbound.admit(&table, offer).map_err(Some)),
+            Call::NotServed(app) => Some(Err(Some(inbound.not_served(&app.id)))),
+            Call::NotHere(app) => Some(Err(Some(inbound.not_here(&app.id)))),
+            Call::Unknown => Some(Err(None)),
+        }
+    };
+    let worker = worker.clone();
+    match admitted.map(|admitted| inbound.target(&worker, admitted, None)) {
+        None => spawn_counted(counted, by_name::serve(worker, stream, inbound)),
+        Some(None) => tcp::reset(stream),
+        Some(Some(target)) if target.service_port.is_http() => {
+            let serving = http::serve(worker, stream, target, Buffer::default());
+            spawn_counted(counted, serving);
+        }
+        Some(Some(target)) => {
+            let serving = tcp::serve(worker, stream, target, Buffer::default());
+            spawn_counted(counted, serving);
+        }
+    }
+}
+
+fn spawn_counted(counted: Counted, serving: impl Future<Output = ()> + 'static) {
+    spawn_local(async move {
+        let _counted = counted;
+        serving.await;
+    });
+}
+
+impl Inbound {
+    /// What the caller means by a name in lower case, at an address that several apps share.
+    pub(crate) fn target_by_name(&self, worker: &Rc<Worker>, name: &str) -> Named {
+        let admitted = {
+            let (table, local) = (worker.shared.table(), self.local);
+            match table.call_by_name(&self.network, local.ip(), local.port(), name) {
+                Some(offer) => self.admit(&table, offer).map_err(Some),
+                None => return Named::Nobody,
+            }
+        };
+        let target = self.target(worker, admitted, Some(name.into()));
+        target.map_or(Named::Denied, Named::App)
+    }
+
+    fn admit(&self, table: &Table, offer: Offer<'_>) -> Result<Admitted, Denial> {
+        let caller = offer.is_guarded().then(|| self.caller(table)).flatten();
+        if !offer.allows(caller.map(|machine| &*machine.app)) {
+            return Err(self.not_allowed(&offer.app.id, caller));
+        }
+        Ok(Admitted {
+            app: offer.app.id.clone(),
+            port: offer.port.clone(),
+        })
+    }
+
+    /// The Machine that calls; the source guard of its network's router vouches for its address.
+    fn caller<'t>(&self, table: &'t Table) -> Option<&'t Arc<Machine>> {
+        match self.client.ip() {
+            IpAddr::V6(ip) => table.machine_at(&self.network, &ip),
+            IpAddr::V4(_) => None,
+        }
+    }
+
+    fn target(
+        &self,
+        worker: &Rc<Worker>,
+        admitted: Result<Admitted, Option<Denial>>,
+        name: Option<Name>,
+    ) -> Option<Target> {
+        let shared = &worker.shared;
+        let admitted = match admitted.and_then(served) {
+            Ok(admitted) => admitted,
+            Err(denial) => {
+                let denial = denial?;
+                let code = Some(denial.code);
+                shared.log_at(denial.level, &denial.app, None, code, &denial.message, None);
+                return None;
+            }
+        };
+        Some(Target {
+            app: shared.app(&admitted.app)?,
+            port: self.local.port(),
+            service_port: admitted.port,
+            client: self.client,
+            local: self.local,
+            name,
+            group: worker
+                .groups
+                .enter(&admitted.app, &self.network, self.local.ip()),
+        })
+    }
+
+    fn not_served(&self, app: &Name) -> Denial {
+        let message = format!("no service of the app is on port {}", self.local.port());
+        Denial::of_app(app, message)
+    }
+
+    fn not_here(&self, app: &Name) -> Denial {
+        let (port, ip) = (self.local.port(), self.local.ip());
+        Denial::of_app(
+            app,
+            format!("port {port} of the app is not offered at {ip}"),
+        )
+    }
+
+    fn not_allowed(&self, app: &Name, caller: Option<&Arc<Machine>>) -> Denial {
+        let port = self.local.port();
+        let message = match caller {
+            Some(caller) => format!(
+                "machine {} of the app {} may not call port {port}",
+                caller.id, caller.app
+            ),
+            None => format!(
+                "{}, which is no known machine, may not call port {port}",
+                self.client.ip()
+            ),
+        };
+        Denial {
+            app: app.clone(),
+            level: Level::Warn,
+            code: "RA01",
+            message,
+        }
+    }
+}
+
+impl Denial {
+    fn of_app(app: &Name, message: String) -> Self {
+        Self {
+            app: app.clone(),
+            level: Level::Error,
+            code: "PR01",
+            message,
+        }
+    }
+}
+
+/// Refuses what the port's handlers ask for and this proxy cannot do.
+fn served(admitted: Admitted) -> Result<Admitted, Option<Denial>> {
+    let port = &admitted.port;
+    let mut handlers = port.handlers.iter();
+    let Some(handler) = handlers.find(|handler| **handler != Handler::Http) else {
+        return Ok(admitted);
+    };
+    let message = format!(
+        "port {} has the handler {handler:?}, which is not served",
+        port.port
+    );
+    Err(Some(Denial::of_app(&admitted.app, message)))
+}
+
+/// Counts an open client connection while it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
