@@ -16,6 +16,7 @@ import httpx
 
 from roost.model.access import Token, TokenKind
 from roost.model.ids import ulid
+from roost.model.records import Org
 from roost.store.base import Put
 from tests.support.api_bench import ApiBench, with_api
 from tests.support.control_bench import Bench
@@ -87,7 +88,8 @@ async def make_world(api: ApiBench) -> World:
     bench, control = api.bench, api.bench.control
     world = World(api)
     for org in ("acme", "other"):
-        await control.orgs.ensure(org, org.title())
+        record = Org(slug=org, name=org.title(), created_at=bench.clock.now_ms())
+        await bench.store.commit(Put(record, expect=0))
         await control.networks.ensure(org, "")
     for app, org in (("web", "acme"), ("db", "acme"), ("shop", "other")):
         await control.apps.create(app, org=org)

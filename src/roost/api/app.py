@@ -10,8 +10,9 @@ from starlette.responses import HTMLResponse
 
 from roost import __version__
 from roost.api import errors, needs
-from roost.api.auth import Failures, require_token, require_token_of_reader
+from roost.api.auth import require_token, require_token_of_reader
 from roost.api.docs_page import PAGE
+from roost.api.failures import Failures
 from roost.api.limits import Limits
 from roost.api.parts import DeployService, Parts, ScaleService
 from roost.api.routes import (
@@ -27,6 +28,7 @@ from roost.api.routes import (
     machines,
     platform,
     secrets,
+    tokens,
 )
 from roost.control.host import HostIdentity
 from roost.control.service import Control
@@ -44,6 +46,7 @@ ROUTERS = (
     logs.router,
     consoles.router,
     platform.router,
+    tokens.router,
 )
 
 HEALTH = "/v1/health"

@@ -13,6 +13,7 @@ from typing import Any
 from roost.api.image_ref import image_ref
 from roost.control.host import HostIdentity
 from roost.control.log_lines import LogLine
+from roost.model.access import Token
 from roost.model.addresses import machine_prefix, network_prefix
 from roost.model.ids import DEFAULT_NETWORK
 from roost.model.records import (
@@ -170,6 +171,22 @@ def network_view(network: Network) -> Json:
         "prefix": str(network_prefix(network.id)),
         "egress": network.egress,
         "created_at": when(network.created_at),
+    }
+
+
+def token_view(token: Token) -> Json:
+    """A token without its text, of which nobody knows more than the hash (Roost's own object)."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "kind": str(token.grade),
+        "org": token.org,
+        "app": token.app,
+        "machine": token.machine,
+        "created_by": token.created_by,
+        "created_at": when(token.created_at),
+        "expires_at": None if token.expires_at is None else when(token.expires_at),
+        "revoked_at": None if token.revoked_at is None else when(token.revoked_at),
     }
 
 

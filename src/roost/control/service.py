@@ -41,13 +41,15 @@ class Control:
         """Make what every Roost has; repeated at each start, it completes what a crash left out.
 
         The personal organization with its default network, the key that seals secrets, and the
-        admin token, which is also written to `home.token` (0600). Returns the token's text when
-        it was made now, else None. Raises UnavailableError when ROOST_HOME cannot be written.
+        admin token, which is also written to `home.token` (0600). When no operator token is valid
+        any more, a new one is made: whoever can start Roost on a home is its operator. Returns
+        the token's text when it was made now, else None. Raises UnavailableError when ROOST_HOME
+        cannot be written.
         """
         ensure_key(self.context.home.secret_key, self.context.random)
         await self.orgs.ensure(PERSONAL_ORG, "Personal")
         await self.networks.ensure(PERSONAL_ORG, DEFAULT_NETWORK)
-        if self.tokens.any():
+        if self.tokens.any_operator():
             return None
         text = self.tokens.make_text()
         write_token_file(self.context.home.token, text)

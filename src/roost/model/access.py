@@ -50,9 +50,10 @@ class Token(Record):
         return self.id
 
     def indexes(self) -> dict[str, str]:
-        """By hash, organization and app."""
+        """By hash, organization ("" for operators), app and Machine."""
         pairs = {"sha256": self.sha256, "org": self.org or ""}
-        return pairs | ({"app": self.app} if self.app else {})
+        pairs |= {"app": self.app} if self.app else {}
+        return pairs | ({"machine": self.machine} if self.machine else {})
 
     def valid_at(self, now_ms: int) -> bool:
         """Whether it is neither revoked nor past its end."""
