@@ -19,6 +19,7 @@ from roost.api.routes import (
     addresses,
     apps,
     attach,
+    audit,
     consoles,
     deploys,
     inside,
@@ -47,6 +48,7 @@ ROUTERS = (
     consoles.router,
     platform.router,
     tokens.router,
+    audit.router,
 )
 
 HEALTH = "/v1/health"

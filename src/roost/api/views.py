@@ -13,7 +13,7 @@ from typing import Any
 from roost.api.image_ref import image_ref
 from roost.control.host import HostIdentity
 from roost.control.log_lines import LogLine
-from roost.model.access import Token
+from roost.model.access import AuditEntry, Token
 from roost.model.addresses import machine_prefix, network_prefix
 from roost.model.ids import DEFAULT_NETWORK
 from roost.model.records import (
@@ -187,6 +187,21 @@ def token_view(token: Token) -> Json:
         "created_at": when(token.created_at),
         "expires_at": None if token.expires_at is None else when(token.expires_at),
         "revoked_at": None if token.revoked_at is None else when(token.revoked_at),
+    }
+
+
+def audit_view(entry: AuditEntry) -> Json:
+    """An entry of the audit log (Roost's own object); its id is the cursor `before`."""
+    return {
+        "id": entry.key,
+        "at": when(entry.at),
+        "actor": entry.actor,
+        "token": entry.token,
+        "action": entry.action,
+        "source": entry.source,
+        "org": entry.org,
+        "app": entry.app,
+        "changes": list(entry.changes),
     }
 
 

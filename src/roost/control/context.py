@@ -14,7 +14,9 @@ from roost.store.base import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Store, time, randomness (`random(n)` gives n bytes), this host, its agent, logs, paths."""
+    """Store (in the daemon an `audited.AuditedStore`), time, randomness (`random(n)` gives n
+    bytes), this host, its agent, logs, paths.
+    """
 
     store: Store
     clock: Clock

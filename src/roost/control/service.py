@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from roost.control.addresses import Addresses
 from roost.control.apps import Apps
+from roost.control.audit import Audit
 from roost.control.context import Context
 from roost.control.machines import Machines
 from roost.control.networks import Networks
@@ -22,7 +23,7 @@ from roost.model.ids import DEFAULT_NETWORK, PERSONAL_ORG
 
 class Control:
     """The services, wired: `orgs`, `networks`, `apps`, `addresses`, `secrets`, `machines`,
-    `releases`, `tokens`.
+    `releases`, `tokens`, `audit`.
     """
 
     def __init__(self, context: Context) -> None:
@@ -31,6 +32,7 @@ class Control:
         self.orgs = Orgs(context)
         self.networks = Networks(context, numbers, self.orgs)
         self.tokens = Tokens(context)
+        self.audit = Audit(context)
         self.releases = Releases(context, numbers)
         self.secrets = Secrets(context, numbers)
         self.machines = Machines(context, numbers)

@@ -16,6 +16,7 @@ from roost.agent.parts import Parts
 from roost.api.app import create_app
 from roost.api.server import serve
 from roost.clock import SystemClock
+from roost.control.audited import AuditedStore
 from roost.control.context import Context
 from roost.control.logs import AppLogs
 from roost.control.service import Control
@@ -118,7 +119,8 @@ class _Daemon:
         }
         agent = Agent(parts, settings)
         context = Context(
-            store=self._store,
+            # The agent has the plain one: what it writes is nobody's change.
+            store=AuditedStore(self._store, self._clock),
             clock=self._clock,
             random=os.urandom,
             host=identity,

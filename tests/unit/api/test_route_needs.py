@@ -33,6 +33,8 @@ ROUTES: dict[tuple[str, str], tuple[str, str]] = {
     ("GET", "/v1/platform/regions"): ("any", "host"),
     ("POST", "/v1/platform/placements"): ("any", "host"),
     ("GET", "/v1/host"): ("any", "host"),
+    ("GET", "/v1/audit"): ("operate", "host"),
+    ("GET", "/v1/orgs/{org}/audit"): ("admin", "org"),
     ("GET", "/v1/tokens"): ("operate", "host"),
     ("POST", "/v1/tokens"): ("operate", "host"),
     ("DELETE", "/v1/tokens/{token_id}"): ("operate", "host"),

@@ -114,14 +114,12 @@ def test_a_followed_log_ends_with_its_token(tmp_path: Path) -> None:
     """A stream that a revoked token opened ends by itself."""
 
     async def body(world: World) -> None:
-        listed = (await world.call("org", "GET", ACME)).json()["tokens"]
-        mine = next(token["id"] for token in listed if token["name"] == "deploy")
         async with asyncio.timeout(10), asyncio.TaskGroup() as group:
             call = world.call("deploy", "GET", "/v1/apps/web/logs", params={"follow": "true"})
             following = group.create_task(call)
             await world.bench.clock.slept.wait()
             assert not following.done()
-            await world.call("org", "DELETE", f"{ACME}/{mine}")
+            await world.call("org", "DELETE", f"{ACME}/{world.tokens['deploy']}")
         assert following.result().status_code == 200
 
     with_world(tmp_path, body)
@@ -135,14 +133,12 @@ def test_a_session_ends_with_its_token(tmp_path: Path) -> None:
         one = world.machines["one"]
         uri = f"ws://roost/v1/apps/web/machines/{one}/attach?cmd=[%22sh%22]"
         header = {"Authorization": f"Bearer {text_of('machine')}"}
-        listed = (await world.call("org", "GET", ACME)).json()["tokens"]
-        mine = next(token["id"] for token in listed if token["name"] == "machine")
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             serving = group.create_task(serve(world.api.app, unix_socket=path, ready=ready))
             await ready.wait()
             async with unix_connect(str(path), uri, additional_headers=header) as client:
                 assert await client.recv() == b"\x01ready\n"
-                await world.call("org", "DELETE", f"{ACME}/{mine}")
+                await world.call("org", "DELETE", f"{ACME}/{world.tokens['machine']}")
                 with pytest.raises(ConnectionClosed, match="no longer valid"):
                     await client.recv()
             await world.bench.host.sessions[0].ended.wait()
