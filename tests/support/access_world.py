@@ -66,6 +66,7 @@ class World:
 
     api: ApiBench
     machines: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def bench(self) -> Bench:
@@ -119,7 +120,7 @@ async def _keep_tokens(world: World) -> None:
         "revoked": (TokenKind.OPERATOR, {"revoked_at": now - 1}),
     }
     for name, (grade, scope) in made.items():
-        await keep_token(bench, name, grade, **scope)
+        world.tokens[name] = (await keep_token(bench, name, grade, **scope)).id
 
 
 def with_world(root: Path, body: Callable[[World], Awaitable[None]]) -> None:

@@ -13,6 +13,7 @@ import httpx
 from fastapi import FastAPI
 
 from roost.api.app import create_app
+from roost.api.failures import Failures
 from roost.deploy.progress import Progress, ProgressType
 from roost.deploy.request import DeployRequest
 from roost.errors import RoostError
@@ -143,6 +144,11 @@ def with_api(root: Path, body: Callable[[ApiBench], Awaitable[None]]) -> None:
         await bench.store.close()
 
     asyncio.run(main())
+
+
+def forget_failures(api: ApiBench) -> None:
+    """Start counting wrong tokens anew, so that none is only slowed down."""
+    api.app.state.failures = Failures(api.bench.clock)
 
 
 def lines(reply: httpx.Response) -> list[Json]:

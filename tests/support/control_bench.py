@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from roost.control.audited import AuditedStore
 from roost.control.context import Context
 from roost.control.host import HostIdentity
 from roost.control.logs import AppLogs
@@ -85,7 +86,7 @@ async def make_bench(root: Path) -> Bench:
     host = FakeHost(store)
     control = Control(
         Context(
-            store=store,
+            store=AuditedStore(store, clock),
             clock=clock,
             random=CountedRandom(),
             host=HostIdentity(number=2, id="host1", region="local", cpus=2, memory_mb=4096),

@@ -130,9 +130,9 @@ class Rig:
         assert reply.is_success, f"{reply.text}\n{self.daemon_log()}"
         return found
 
-    def caller(self, app: str, network: str = "") -> Caller:
+    def caller(self, app: str, network: str = "", *, org: str = "personal") -> Caller:
         """A Machine on the host image to call from."""
-        body = {"app_name": app, "org_slug": "personal", "network": network}
+        body = {"app_name": app, "org_slug": org, "network": network}
         self.call("POST", "/v1/apps", body)
         config = {"image": "roost/host", "init": {"cmd": ["/bin/sleep", "infinity"]}}
         made = self.call("POST", f"/v1/apps/{app}/machines", {"config": config})

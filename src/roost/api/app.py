@@ -10,14 +10,16 @@ from starlette.responses import HTMLResponse
 
 from roost import __version__
 from roost.api import errors, needs
-from roost.api.auth import Failures, require_token, require_token_of_reader
+from roost.api.auth import require_token, require_token_of_reader
 from roost.api.docs_page import PAGE
+from roost.api.failures import Failures
 from roost.api.limits import Limits
 from roost.api.parts import DeployService, Parts, ScaleService
 from roost.api.routes import (
     addresses,
     apps,
     attach,
+    audit,
     consoles,
     deploys,
     inside,
@@ -29,6 +31,7 @@ from roost.api.routes import (
     platform,
     reach,
     secrets,
+    tokens,
 )
 from roost.control.host import HostIdentity
 from roost.control.service import Control
@@ -48,6 +51,8 @@ ROUTERS = (
     consoles.router,
     reach.router,
     platform.router,
+    tokens.router,
+    audit.router,
 )
 
 HEALTH = "/v1/health"

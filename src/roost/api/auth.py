@@ -9,50 +9,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
-from collections import deque
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from roost.api.errors import ReaderDeniedError, TooManyFailuresError
+from roost.api.errors import ReaderDeniedError
+from roost.api.failures import Failures
 from roost.api.parts import PartsDep
-from roost.clock import Clock
 from roost.errors import DeniedError
 from roost.model.access import Token
-
-log = logging.getLogger("roost.api")
 
 MAX_TOKENS = 8
 """Tokens of one header that are looked at."""
 MAX_HEADER = 4096
-MAX_FAILURES = 20
-WINDOW_S = 10.0
 SOCKET = "socket"
 _SCHEMES = frozenset({"bearer", "flyv1"})
 _HINT = "send `Authorization: Bearer TOKEN`; the token is in ROOST_HOME/token"
-
-
-class Failures:
-    """Counts wrong tokens: beyond MAX_FAILURES in WINDOW_S seconds more of them are only told to
-    slow down, and not logged. Valid tokens are never held up.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._times: deque[float] = deque(maxlen=MAX_FAILURES)
-
-    def add(self, path: str) -> None:
-        """Note one. Raises TooManyFailuresError when it is one too many."""
-        now = self._clock.monotonic()
-        full = len(self._times) == MAX_FAILURES and now - self._times[0] < WINDOW_S
-        if full:
-            raise TooManyFailuresError("too many wrong tokens", hint="wait a few seconds")
-        self._times.append(now)
-        log.warning("refused a call without a valid token: %s", path)
-        if len(self._times) == MAX_FAILURES and now - self._times[0] < WINDOW_S:
-            log.warning("more refused calls are not logged for a while")
 
 
 def candidates(header: str, *, basic: bool = False) -> list[str]:
@@ -87,7 +60,7 @@ def _check(connection: HTTPConnection, parts: PartsDep, *, basic: bool) -> Token
         if token is not None:
             return token
     failures: Failures = connection.app.state.failures
-    failures.add(connection.url.path)
+    failures.add(source_of(connection), connection.url.path)
     sentence = "the token is not valid" if header else "a token is needed"
     raise (ReaderDeniedError if basic else DeniedError)(sentence, hint=_HINT)
 

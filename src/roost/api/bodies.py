@@ -5,7 +5,7 @@ Fly's clients send more than Roost needs; unknown keys are ignored, known ones a
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -119,6 +119,23 @@ class ConsoleBody(Body):
 
     org: str = "personal"
     network: str = ""
+
+
+class TokenBody(Body):
+    """`POST /orgs/{org}/tokens`: `expiry` is how long it lives, such as `7d` or `24h`."""
+
+    kind: Literal["org", "readonly", "deploy", "machine"]
+    name: str = ""
+    app: str = ""
+    machine: str = ""
+    expiry: str | None = None
+
+
+class OperatorTokenBody(Body):
+    """`POST /tokens`."""
+
+    name: str = ""
+    expiry: str | None = None
 
 
 class ScaleBody(Body):

@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
-from roost.errors import DeniedError, InvalidError, RoostError
+from roost.errors import DeniedError, ForbiddenError, InvalidError, RoostError
 
 log = logging.getLogger("roost.api")
 
@@ -26,10 +26,14 @@ _WORDS = {400: "invalid_argument", 404: "not_found", 405: "method_not_allowed", 
 
 
 class TooManyFailuresError(DeniedError):
-    """Too many wrong tokens lately."""
+    """Too many wrong tokens lately; `retry_after` is in seconds."""
 
     http_status = 429
     default_code = "rate_limited"
+
+    def __init__(self, message: str, *, hint: str, retry_after: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class ReaderDeniedError(DeniedError):
@@ -53,8 +57,8 @@ def problem(error: RoostError) -> Response:
     if status == 401:
         basic = isinstance(error, ReaderDeniedError)
         headers["WWW-Authenticate"] = 'Basic realm="Roost"' if basic else "Bearer"
-    if status == 429:
-        headers["Retry-After"] = "1"
+    if isinstance(error, TooManyFailuresError):
+        headers["Retry-After"] = str(error.retry_after)
     return JSONResponse(body, status_code=status, headers=headers)
 
 
@@ -80,6 +84,8 @@ def install(app: FastAPI) -> None:
 
 async def _on_roost(connection: HTTPConnection, error: Exception) -> Response:
     assert isinstance(error, RoostError)
+    if isinstance(error, ForbiddenError):
+        log.info("refused %r: %s", connection.url.path, error.message)
     return await _answer(connection, error)
 
 

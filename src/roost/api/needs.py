@@ -3,12 +3,13 @@
 `dependencies=needs(Right.CHANGE)` judges the caller before the handler runs, on what the path
 names: the Machine, else the app, else the organization, else the host. Where the target is in the
 body or the query, or the answer is a list, the handler judges (`Caller`) and the route says so by
-its `Place`. `create_app` refuses a route that states nothing.
+its `Place`. `create_app` refuses a route that states nothing. What the handler then changes is the
+caller's doing (`roost.control.acting`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -21,6 +22,7 @@ from starlette.routing import BaseRoute
 
 from roost.api.caller import Caller, CallerDep
 from roost.api.parts import Parts, PartsDep
+from roost.control.acting import Actor, acting_as
 from roost.control.app_lookup import get_app
 from roost.plan.authority import HOST, Right, Target, of_app, of_machine, of_org
 
@@ -46,7 +48,7 @@ class Need:
     right: Right
     place: Place
 
-    async def check(self, connection: HTTPConnection, parts: Parts, caller: Caller) -> None:
+    def check(self, connection: HTTPConnection, parts: Parts, caller: Caller) -> None:
         """Raises ForbiddenError or NotFoundError; does nothing where the handler judges."""
         if self.place is Place.PATH and self.right is not Right.ANY:
             caller.must(self.right, target_of(parts, caller, connection.path_params))
@@ -60,11 +62,26 @@ def needs(right: Right, place: Place = Place.PATH) -> Sequence[Dependency]:
     """The dependencies of a route that needs this."""
     need = Need(right, place)
 
-    async def check(connection: HTTPConnection, parts: PartsDep, caller: CallerDep) -> None:
-        await need.check(connection, parts, caller)
+    async def check(
+        connection: HTTPConnection, parts: PartsDep, caller: CallerDep
+    ) -> AsyncIterator[None]:
+        need.check(connection, parts, caller)
+        with acting_as(_actor(connection, caller)):
+            yield
 
     _stated[check] = need
     return [Depends(check)]
+
+
+def _actor(connection: HTTPConnection, caller: Caller) -> Actor:
+    token, method = caller.token, connection.scope.get("method", "WEBSOCKET")
+    return Actor(
+        name=token.name,
+        token=token.id,
+        org=token.org,
+        action=f"{method} {connection.url.path}",
+        source=caller.source,
+    )
 
 
 def target_of(parts: Parts, caller: Caller, path: dict[str, Any]) -> Target:

@@ -13,6 +13,7 @@ from typing import Any
 from roost.api.image_ref import image_ref
 from roost.control.host import HostIdentity
 from roost.control.log_lines import LogLine
+from roost.model.access import AuditEntry, Token
 from roost.model.addresses import machine_prefix
 from roost.model.ids import DEFAULT_NETWORK
 from roost.model.records import (
@@ -143,6 +144,37 @@ def release_view(release: Release) -> Json:
         "image_ref": release.image,
         "config": release.config,
         "created_at": when(release.created_at),
+    }
+
+
+def token_view(token: Token) -> Json:
+    """A token without its text, of which nobody knows more than the hash (Roost's own object)."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "kind": str(token.grade),
+        "org": token.org,
+        "app": token.app,
+        "machine": token.machine,
+        "created_by": token.created_by,
+        "created_at": when(token.created_at),
+        "expires_at": None if token.expires_at is None else when(token.expires_at),
+        "revoked_at": None if token.revoked_at is None else when(token.revoked_at),
+    }
+
+
+def audit_view(entry: AuditEntry) -> Json:
+    """An entry of the audit log (Roost's own object); its id is the cursor `before`."""
+    return {
+        "id": entry.key,
+        "at": when(entry.at),
+        "actor": entry.actor,
+        "token": entry.token,
+        "action": entry.action,
+        "source": entry.source,
+        "org": entry.org,
+        "app": entry.app,
+        "changes": list(entry.changes),
     }
 
 

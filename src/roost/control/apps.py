@@ -11,6 +11,7 @@ from roost.control.machines import Machines
 from roost.control.networks import Networks
 from roost.control.numbers import Numbers
 from roost.errors import ConflictError, DeadlineError, InvalidError, RoostError
+from roost.model.access import Token
 from roost.model.grants import Grant
 from roost.model.ids import app_name
 from roost.model.machine_state import MachineState
@@ -115,7 +116,8 @@ class Apps:
         raise ConflictError(f'app "{name}" is changed by too many at once', hint="try again")
 
     async def destroy(self, name: str) -> None:
-        """End and remove everything of an app: Machines, addresses, secrets, releases, logs.
+        """End and remove everything of an app: Machines, addresses, secrets, releases, tokens,
+        logs.
 
         Waits until the Machines are gone. Asked again after a crash in the middle, it completes.
         Raises NotFoundError, and DeadlineError (the app stays, without the Machines that ended).
@@ -147,7 +149,7 @@ class Apps:
         """The app itself goes last, with its few other records, so that a crash is repeatable."""
         while batch := self._store.find(Machine, "app", app.name, limit=_PAGE):
             await self._store.commit(*(Delete(Machine, s.record.key) for s in batch))
-        kinds: tuple[type[Record], ...] = (Address, Grant, Secret, Release)
+        kinds: tuple[type[Record], ...] = (Address, Grant, Secret, Release, Token)
         changes: list[Change] = [
             Delete(kind, stored.record.key)
             for kind in kinds

@@ -15,8 +15,8 @@ from roost.store.base import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Store, time, randomness (`random(n)` gives n bytes), this host, its agent, logs, paths, and
-    the public addresses that may be given out.
+    """Store (in the daemon an `audited.AuditedStore`), time, randomness (`random(n)` gives n
+    bytes), this host, its agent, logs, paths, and the public addresses that may be given out.
     """
 
     store: Store

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from roost.errors import ConflictError, NotFoundError
+from roost.model.access import Token
+from roost.model.machine_state import MachineState
 from roost.model.records import Machine
-from roost.store.base import Put, Store
+from roost.store.base import Change, Delete, Put, Store
 
 MAX_TRIES = 32
 
@@ -30,8 +32,16 @@ async def edit_machine(store: Store, machine_id: str, fn: Callable[[Machine], Ma
         if changed == stored.record:
             return stored.record
         try:
-            await store.commit(Put(changed, expect=stored.revision))
+            await store.commit(Put(changed, expect=stored.revision), *_taken_along(store, changed))
         except ConflictError:
             continue
         return changed
     raise ConflictError(f"machine {machine_id} is changed by too many at once", hint="try again")
+
+
+def _taken_along(store: Store, machine: Machine) -> list[Change]:
+    """A Machine's tokens die in the commit in which it does."""
+    if machine.state is not MachineState.DESTROYED:
+        return []
+    found = store.find(Token, "machine", machine.id)
+    return [Delete(Token, stored.record.id) for stored in found]

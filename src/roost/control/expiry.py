@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from roost.control.acting import acting_as, roost_itself
 from roost.control.context import Context
 from roost.control.grants import Grants
 from roost.control.releasing import release_changes
@@ -34,7 +35,8 @@ class Expiry:
         """Look, and look again, for ever. A failure is logged and tried again."""
         while True:
             try:
-                await self.sweep()
+                with acting_as(roost_itself("end what has expired")):
+                    await self.sweep()
             except RoostError as error:
                 log.warning("ending what has expired: %s; trying again", error)
             await self._context.clock.sleep(EVERY_SECONDS)

@@ -11,7 +11,7 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,16 +76,23 @@ class AppLogs:
         return _Reader(self._home, app, machine, self._region).backlog(limit)
 
     async def follow(
-        self, app: str, *, machine: str | None = None, backlog: int = 0
+        self,
+        app: str,
+        *,
+        machine: str | None = None,
+        backlog: int = 0,
+        going_on: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[LogLine]:
-        """The last `backlog` lines, then new ones as they come; ends when the app is removed."""
+        """The last `backlog` lines, then new ones as they come; ends when the app is removed, and
+        when `going_on` (asked before each look at the files) says no.
+        """
         reader = _Reader(self._home, app, machine, self._region)
         followers = self._followed.setdefault(app, set())
         followers.add(reader)
         try:
             for line in await asyncio.to_thread(reader.backlog, backlog):
                 yield line
-            while not reader.gone:
+            while not reader.gone and going_on():
                 lines = await asyncio.to_thread(reader.more)
                 for line in lines:
                     yield line

@@ -12,8 +12,8 @@ from roost.control.context import Context
 from roost.control.networks import Networks
 from roost.control.orgs import Orgs
 from roost.control.releasing import release_changes
+from roost.control.tokens import Tokens
 from roost.errors import PreconditionError
-from roost.model.access import Token
 from roost.model.grants import Grant, GrantEvent, GrantState, transition
 from roost.model.ids import PERSONAL_ORG
 from roost.model.records import Address, Org
@@ -23,12 +23,15 @@ from roost.store.base import Change, Delete, Put, Stored
 class OrgEnding:
     """Deletes organizations."""
 
-    def __init__(self, context: Context, orgs: Orgs, networks: Networks, apps: Apps) -> None:
+    def __init__(
+        self, context: Context, orgs: Orgs, networks: Networks, apps: Apps, tokens: Tokens
+    ) -> None:
         self._context = context
         self._store = context.store
         self._orgs = orgs
         self._networks = networks
         self._apps = apps
+        self._tokens = tokens
 
     async def delete(self, slug: str, *, actor: str) -> Org:
         """Delete an organization without apps; asked again after a crash in the middle, it
@@ -85,8 +88,7 @@ class OrgEnding:
                 state = transition(grant.record.state, GrantEvent.REJECT)
                 ended = {"state": state, "decided_at": now, "decided_by": actor}
                 changes.append(Put(grant.record.model_copy(update=ended), expect=grant.revision))
-        tokens = self._store.find(Token, "org", slug)
-        return changes + [Delete(Token, stored.record.key) for stored in tokens]
+        return [*changes, *self._tokens.of_org(slug)]
 
     async def _reopen(self, slug: str) -> None:
         stored = self._store.get(Org, slug)

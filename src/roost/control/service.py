@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from roost.control.addresses import Addresses
 from roost.control.apps import Apps
+from roost.control.audit import Audit
 from roost.control.context import Context
 from roost.control.expiry import Expiry
 from roost.control.grants import Grants
@@ -26,7 +27,7 @@ from roost.model.ids import DEFAULT_NETWORK, PERSONAL_ORG
 
 class Control:
     """The services, wired: `orgs`, `networks`, `apps`, `addresses`, `grants`, `secrets`,
-    `machines`, `releases`, `tokens`; `expiry` has to be run.
+    `machines`, `releases`, `tokens`, `audit`; `expiry` has to be run.
     """
 
     def __init__(self, context: Context) -> None:
@@ -35,13 +36,14 @@ class Control:
         self.orgs = Orgs(context)
         self.networks = Networks(context, numbers, self.orgs)
         self.tokens = Tokens(context)
+        self.audit = Audit(context)
         self.releases = Releases(context, numbers)
         self.secrets = Secrets(context, numbers)
         self.machines = Machines(context, numbers)
         self.addresses = Addresses(context, numbers, self.networks)
         self.grants = Grants(context, self.orgs, self.networks, self.addresses)
         self.apps = Apps(context, numbers, self.networks, self.machines)
-        self.org_ending = OrgEnding(context, self.orgs, self.networks, self.apps)
+        self.org_ending = OrgEnding(context, self.orgs, self.networks, self.apps, self.tokens)
         self.expiry = Expiry(context, self.grants)
         self.reach = Reach(context, self.networks)
 
@@ -49,13 +51,15 @@ class Control:
         """Make what every Roost has; repeated at each start, it completes what a crash left out.
 
         The personal organization with its default network, the key that seals secrets, and the
-        admin token, which is also written to `home.token` (0600). Returns the token's text when
-        it was made now, else None. Raises UnavailableError when ROOST_HOME cannot be written.
+        admin token, which is also written to `home.token` (0600). When no operator token is valid
+        any more, a new one is made: whoever can start Roost on a home is its operator. Returns
+        the token's text when it was made now, else None. Raises UnavailableError when ROOST_HOME
+        cannot be written.
         """
         ensure_key(self.context.home.secret_key, self.context.random)
         await self.orgs.ensure_personal()
         await self.networks.ensure(PERSONAL_ORG, DEFAULT_NETWORK)
-        if self.tokens.any():
+        if self.tokens.any_operator():
             return None
         text = self.tokens.make_text()
         write_token_file(self.context.home.token, text)

@@ -17,6 +17,7 @@ from roost.agent.parts import Parts
 from roost.api.app import create_app
 from roost.api.server import serve
 from roost.clock import SystemClock
+from roost.control.audited import AuditedStore
 from roost.control.context import Context
 from roost.control.key_file import ensure_key, public_half
 from roost.control.logs import AppLogs
@@ -124,7 +125,8 @@ class _Daemon:
         }
         agent = Agent(parts, settings)
         context = Context(
-            store=self._store,
+            # The agent has the plain one: what it writes is nobody's change.
+            store=AuditedStore(self._store, self._clock),
             clock=self._clock,
             random=os.urandom,
             host=identity,

@@ -50,9 +50,10 @@ class Token(Record):
         return self.id
 
     def indexes(self) -> dict[str, str]:
-        """By hash, organization and app."""
+        """By hash, organization ("" for operators), app and Machine."""
         pairs = {"sha256": self.sha256, "org": self.org or ""}
-        return pairs | ({"app": self.app} if self.app else {})
+        pairs |= {"app": self.app} if self.app else {}
+        return pairs | ({"machine": self.machine} if self.machine else {})
 
     def valid_at(self, now_ms: int) -> bool:
         """Whether it is neither revoked nor past its end."""
@@ -61,32 +62,46 @@ class Token(Record):
 
 
 class AuditEntry(Record):
-    """One change that somebody made: written in the same commit as the change itself.
+    """Changes that somebody made: written in the same commit as the changes themselves.
 
-    `changes` are the records written, as `put address fdaa:…` or `delete app web`.
+    Keys run backwards, so that what is newest is listed first.
     """
 
     kind: ClassVar[str] = "audit"
-    id: str
-    """A ULID: entries sort by time."""
+    number: int
+    """Counts up from 1; a commit that failed leaves a gap."""
     at: int
     actor: str
     """Name of the token, or `roost` for what Roost did by itself."""
     token: str = ""
     """Id of the token."""
+    actor_org: str = ""
+    """Organization of the token; "" for an operator's and for Roost."""
     action: str
     """What was asked: `POST /v1/apps/web/ip_assignments`."""
     source: str = ""
     """Where the call came from: an address, or `socket`."""
     org: str = ""
+    """Whose things were changed; "" for those of no organization."""
     app: str = ""
+    """The app that they belong to, when it is one only."""
     changes: tuple[str, ...] = ()
+    """The records written, as `create address fdaa:…` or `delete app web`."""
 
     @property
     def key(self) -> str:
-        """The id."""
-        return self.id
+        """`audit_key` of the number."""
+        return audit_key(self.number)
 
     def indexes(self) -> dict[str, str]:
-        """By organization and by app."""
-        return {"org": self.org} | ({"app": self.app} if self.app else {})
+        """By organization, by app, and by both: a later app of that name may be another's."""
+        pairs = {"org": self.org}
+        return pairs | ({"app": self.app, "both": f"{self.org}/{self.app}"} if self.app else {})
+
+
+def audit_key(number: int) -> str:
+    """The key of an audit entry, which is its id in the API: higher numbers sort first."""
+    return f"{_LAST - number:012d}"
+
+
+_LAST = 10**12 - 1

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from roost.api import needs as needs_module
 from roost.api.needs import EXTRA, needs
 from roost.plan.authority import Right
 from tests.support.access_world import CALLERS, World, with_world
-from tests.support.api_bench import ApiBench, with_api
+from tests.support.api_bench import ApiBench, forget_failures, with_api
 
 ORG, APP, MACHINE = "/v1/orgs/{org}", "/v1/apps/{app}", "/v1/apps/{app}/machines/{machine_id}"
 
@@ -40,6 +41,14 @@ ROUTES: dict[tuple[str, str], tuple[str, str]] = {
     ("GET", "/v1/platform/regions"): ("any", "host"),
     ("POST", "/v1/platform/placements"): ("any", "host"),
     ("GET", "/v1/host"): ("any", "host"),
+    ("GET", "/v1/audit"): ("operate", "host"),
+    ("GET", "/v1/orgs/{org}/audit"): ("admin", "org"),
+    ("GET", "/v1/tokens"): ("operate", "host"),
+    ("POST", "/v1/tokens"): ("operate", "host"),
+    ("DELETE", "/v1/tokens/{token_id}"): ("operate", "host"),
+    ("GET", "/v1/orgs/{org}/tokens"): ("admin", "org"),
+    ("POST", "/v1/orgs/{org}/tokens"): ("admin", "org"),
+    ("DELETE", "/v1/orgs/{org}/tokens/{token_id}"): ("admin", "org"),
     ("GET", APP): ("look", "app"),
     ("PATCH", APP): ("change", "app"),
     ("DELETE", APP): ("admin", "app"),
@@ -131,7 +140,7 @@ def filled(template: object, world: World, *, real: bool = True) -> Any:
         "{org}": "acme" if real else "nope",
         "{key}": "k",
         "{ip}": "fdaa::1",
-        "{id}": "0" * 26,
+        "{token_id}": "0" * 26,
         "{grant}": "0" * 26,
     }
     if isinstance(template, dict):
@@ -142,31 +151,41 @@ def filled(template: object, world: World, *, real: bool = True) -> Any:
     return text
 
 
-async def unknown_sentence(world: World, caller: str, level: str) -> str:
-    """What is said of a thing of that level which does not exist; to those who know of web, it
-    is the Machine that does not exist.
+async def unknown(world: World, caller: str, level: str) -> tuple[str, str]:
+    """Sentence and hint for a thing of that level which does not exist, about acme, web or its
+    Machine one instead; to those who know of web, it is the Machine that does not exist.
     """
-    one = world.machines["one"]
     if level == "org":
-        return "organization 'acme' not found"
-    if level == "machine" and caller == "sibling":
-        reply = await world.call("operator", "GET", f"/v1/apps/web/machines/{'0' * 14}")
-        return str(reply.json()["error"]).replace("0" * 14, one)
-    reply = await world.call("operator", "GET", "/v1/apps/nope")
-    return str(reply.json()["error"]).replace("nope", "web")
+        path, made_up, real = "/v1/orgs/nope/tokens", "nope", "acme"
+    elif level == "machine" and caller == "sibling":
+        path, made_up, real = f"/v1/apps/web/machines/{'0' * 14}", "0" * 14, world.machines["one"]
+    else:
+        path, made_up, real = "/v1/apps/nope", "nope", "web"
+    reply = await world.call("operator", "GET", path)
+    assert reply.status_code == 404
+    return said(reply.text.replace(made_up, real))
+
+
+def said(text: str) -> tuple[str, str]:
+    """Sentence and hint of a refusal."""
+    try:
+        problem = json.loads(text)
+        return str(problem.get("error", "")), str(problem.get("hint", ""))
+    except (ValueError, AttributeError):
+        return "", ""
 
 
 def test_every_route_has_its_row(tmp_path: Path) -> None:
     """What the API serves and what it says it needs are exactly what is written here."""
 
     async def body(api: ApiBench) -> None:
-        said = {
+        stated = {
             (method.upper(), path): (call[EXTRA]["right"], call[EXTRA]["on"])
             for path, calls in api.app.openapi()["paths"].items()
             for method, call in calls.items()
             if path != app_module.HEALTH
         }
-        assert said == ROUTES
+        assert stated == ROUTES
 
     with_api(tmp_path, body)
     sockets = {}
@@ -199,30 +218,29 @@ class Walk:
     def expected(self, caller: str) -> str:
         return outcome(self.right, self.level, caller)
 
-    async def ask(self, world: World, caller: str) -> tuple[int, str]:
-        """Status, and the sentence of a refusal."""
+    async def ask(self, world: World, caller: str) -> tuple[int, tuple[str, str]]:
+        """Status, and the sentence and hint of a refusal."""
         body = BODIES.get((self.method, self.path))
-        forget_failures(world)
+        forget_failures(world.api)
         reply = await world.call(
             caller, self.method, filled(self.path, world), body and filled(body, world)
         )
-        problem = reply.json() if reply.content and reply.status_code >= 400 else {}
-        return reply.status_code, str(problem.get("error", ""))
+        return reply.status_code, said(reply.text) if reply.status_code >= 400 else ("", "")
 
     async def refused(self, world: World, caller: str) -> None:
         status, sentence = await self.ask(world, caller)
         assert str(status) == self.expected(caller), (caller, sentence)
         if status == 404:
-            assert sentence == await unknown_sentence(world, caller, self.level), caller
+            assert sentence == await unknown(world, caller, self.level), caller
         if status == 403:
-            assert f"the right {self.right} on " in sentence
-            assert f"{caller!r} (" in sentence
+            assert f"the right {self.right} on " in sentence[0]
+            assert f"{caller!r} (" in sentence[0]
 
     async def allowed(self, world: World, caller: str) -> None:
         status, sentence = await self.ask(world, caller)
         assert status not in (401, 403), (caller, sentence)
         if status == 404:
-            assert sentence != await unknown_sentence(world, caller, self.level), caller
+            assert sentence != await unknown(world, caller, self.level), caller
 
 
 WALKS = [Walk(method, path) for (method, path), (_, on) in ROUTES.items() if on != "each"]
@@ -337,11 +355,6 @@ def test_a_route_must_state_its_need(tmp_path: Path) -> None:
             app_module._refuse_strays(api.app)
 
     with_api(tmp_path, body)
-
-
-def forget_failures(world: World) -> None:
-    """So that none is only slowed down."""
-    world.api.app.state.failures._times.clear()
 
 
 def test_two_walks_see_the_same_routes(tmp_path: Path) -> None:

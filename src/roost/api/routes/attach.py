@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from starlette import status
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from roost.api.auth import TokenDep
 from roost.api.needs import needs
 from roost.api.parts import PartsDep
 from roost.errors import InvalidError, RoostError
@@ -38,6 +41,7 @@ async def attach(
     *,
     socket: WebSocket,
     parts: PartsDep,
+    token: TokenDep,
     app: str,
     machine_id: str,
     cmd: str,
@@ -46,7 +50,10 @@ async def attach(
     cols: Annotated[int, Query(ge=1, le=10_000)] = 80,
     env: str = "{}",
 ) -> None:
-    """Run `cmd` (a JSON array) with `env` (a JSON object), on a terminal with `tty`."""
+    """Run `cmd` (a JSON array) with `env` (a JSON object), on a terminal with `tty`.
+
+    A token that is revoked or expires ends the session at once.
+    """
     args, variables = _parse(cmd, env)
     parts.control.machines.get(app, machine_id)
     session = await parts.control.context.agent.session(machine_id, args, tty=tty, env=variables)
@@ -54,7 +61,7 @@ async def attach(
         if tty:
             session.resize(rows, cols)
         await socket.accept()
-        await _run(socket, session)
+        await _run(socket, session, parts.control.tokens.end_of(token))
     finally:
         await session.close()
         if parts.control.apps.get(app).internal:
@@ -63,14 +70,22 @@ async def attach(
                 await parts.control.machines.destroy(app, machine_id, force=True)
 
 
-async def _run(socket: WebSocket, session: ExecSession) -> None:
-    """Move both ways until the command ends or the client leaves."""
+async def _run(
+    socket: WebSocket, session: ExecSession, no_longer_allowed: Coroutine[Any, Any, None]
+) -> None:
+    """Move both ways until the command ends, the client leaves or its token ends."""
     async with asyncio.TaskGroup() as group:
         incoming = group.create_task(_receive(socket, session), name="attach:in")
         outgoing = group.create_task(_send(socket, session), name="attach:out")
-        await asyncio.wait({incoming, outgoing}, return_when=asyncio.FIRST_COMPLETED)
-        incoming.cancel()
-        outgoing.cancel()
+        over = group.create_task(no_longer_allowed, name="attach:token")
+        tasks = {incoming, outgoing, over}
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended = over.done()
+        for task in tasks:
+            task.cancel()
+    if ended:
+        with suppress(WebSocketDisconnect, OSError, RuntimeError):
+            await socket.close(status.WS_1008_POLICY_VIOLATION, "the token is no longer valid")
 
 
 async def _receive(socket: WebSocket, session: ExecSession) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -35,14 +36,17 @@ async def logs(
     limit: Annotated[int, Query(ge=0, le=10_000)] = 100,
     follow: bool = False,
 ) -> StreamingResponse:
-    """The last `limit` lines of an app or of one Machine; with `follow` new ones as they come."""
+    """The last `limit` lines of an app or of one Machine; with `follow` new ones as they come,
+    until the caller's token ends.
+    """
     found = parts.control.apps.get(app)
     caller.must_know(of_app(found))
     caller.must(Right.LOOK, of_machine(found, machine) if machine else of_app(found))
     app_logs = parts.control.context.logs
     wanted = machine or None
     if follow:
-        lines = app_logs.follow(app, machine=wanted, backlog=limit)
+        going_on = partial(parts.control.tokens.valid, caller.token.id)
+        lines = app_logs.follow(app, machine=wanted, backlog=limit, going_on=going_on)
     else:
         lines = _each(await asyncio.to_thread(app_logs.read, app, machine=wanted, limit=limit))
     return StreamingResponse(_text(lines), media_type=NDJSON)
