@@ -6,6 +6,7 @@ is what was there before the step, or all of it.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def sides() -> Iterator[Sides]:
     try:
         rig.ok("orgs", "create", "Acme")
         tokens = {
-            org: rig.json("tokens", "create", "org", "--org", org, "--name", org)["token"]
+            org: rig.call("POST", f"/v1/orgs/{org}/tokens", {"kind": "org", "name": org})["token"]
             for org in ("personal", "acme")
         }
         toml = tcp_app("shared", REDIS, 6379).replace("[build]", 'kill_timeout = "2s"\n\n[build]')
@@ -167,8 +168,7 @@ def test_rejected(sides: Sides) -> None:
 def test_expired(sides: Sides) -> None:
     """The date ends it by itself: the name and the connections are gone."""
     grant = sides.ask("--expires", "4s")
-    sides.decide("accept", grant)
-    held = Held(sides.acme, "shared.flycast")
+    held = Held(sides.acme, sides.decide("accept", grant)["ip"])
     assert "+PONG" == held.ping()
     eventually(lambda: sides.state(grant) == "expired", "the grant to expire")
     assert not sides.reached()
@@ -259,8 +259,6 @@ def ask(rig: Rig, sides: Sides, call: str, body: Any) -> str:
         command += ["--unix-socket", str(rig.home / "run/api.sock")]
         command += ["-H", f"Authorization: Bearer {sides.tokens[org]}"]
         if body is not None:
-            import json
-
             command += ["-d", json.dumps(body)]
         subprocess.run(command, capture_output=True, check=False, timeout=60)
     eventually(lambda: not Path(f"/proc/{pid}/exe").exists(), "the daemon to die")

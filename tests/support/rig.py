@@ -35,12 +35,16 @@ class Ran:
 
 
 class Rig:
-    """One Roost. `up` starts it, `close` takes it away."""
+    """One Roost. `up` starts it, `close` takes it away.
 
-    def __init__(self, *flags: str) -> None:
+    With `netns` it lives in that network namespace, as on a host of its own.
+    """
+
+    def __init__(self, *flags: str, netns: Path | None = None) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="roost-t-"))
         self.home.chmod(0o755)
         self.flags = flags
+        self.roost = [*(["nsenter", f"--net={netns}", "--"] if netns else []), *ROOST]
         self.env = {
             key: value
             for key, value in os.environ.items()
@@ -69,7 +73,7 @@ class Rig:
     ) -> Ran:
         """Run the CLI."""
         done = subprocess.run(
-            [*ROOST, *words],
+            [*self.roost, *words],
             env=self.env,
             cwd=cwd or self.folders,
             input=stdin,

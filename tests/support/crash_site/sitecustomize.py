@@ -1,6 +1,7 @@
 """Ends the daemon like kill -9 at a chosen moment: put this folder on PYTHONPATH.
 
 CRASH_BEFORE=N ends the process before its N-th step (from 0), CRASH_AFTER=N right after it.
+CRASH_WRITE=before or after ends it at the first commit that writes or removes a grant or address.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 from typing import Any
 
 
-def _install(number: int, *, before: bool) -> None:
+def _at_step(number: int, *, before: bool) -> None:
     from roost.agent.steps import Steps
 
     execute = Steps.execute
@@ -27,6 +28,27 @@ def _install(number: int, *, before: bool) -> None:
     Steps.execute = crashing  # type: ignore[method-assign]
 
 
-for _name, _before in (("CRASH_BEFORE", True), ("CRASH_AFTER", False)):
-    if _name in os.environ and os.environ.get("ROOST_UP_FDS"):
-        _install(int(os.environ[_name]), before=_before)
+def _at_write(*, before: bool) -> None:
+    from roost.store.sqlite import SqliteStore
+
+    commit = SqliteStore.commit
+
+    async def crashing(self: SqliteStore, *changes: Any) -> int:
+        whats = [getattr(change, "record", None) or change.kind for change in changes]
+        mine = any(what.kind in {"grant", "address"} for what in whats)
+        if mine and before:
+            os._exit(137)
+        revision = await commit(self, *changes)
+        if mine:
+            os._exit(137)
+        return revision
+
+    SqliteStore.commit = crashing  # type: ignore[method-assign]
+
+
+if os.environ.get("ROOST_UP_FDS"):
+    for _name, _before in (("CRASH_BEFORE", True), ("CRASH_AFTER", False)):
+        if _name in os.environ:
+            _at_step(int(os.environ[_name]), before=_before)
+    if "CRASH_WRITE" in os.environ:
+        _at_write(before=os.environ["CRASH_WRITE"] == "before")
