@@ -17,6 +17,8 @@ enum Subject<'a> {
     /// A name that exists and holds nothing: `_api` (Roost's API is not offered inside private
     /// networks) and `_peer` (there are no peers to list).
     Empty,
+    /// The key of `Fly-Src`.
+    SourceKey,
     /// A name of an app.
     App(&'a str, Wanted<'a>),
     /// No such name can exist.
@@ -63,11 +65,20 @@ pub(crate) fn find(
     match (Subject::of(below), kind) {
         (Subject::Missing, _) => Found::Missing,
         (Subject::List(list), RecordType::TXT) => list.text(caller, room),
+        (Subject::SourceKey, RecordType::TXT) => source_key(caller, room),
         (Subject::App(app, _), _) if !visible(caller, app) => Found::Missing,
         (Subject::App(app, wanted), RecordType::AAAA) => wanted.addresses(app, caller, random),
         (Subject::App(app, wanted), RecordType::TXT) => wanted.text(app, caller, room),
-        (Subject::List(_) | Subject::Empty | Subject::App(..), _) => Found::Nothing,
+        (Subject::List(_) | Subject::Empty | Subject::SourceKey | Subject::App(..), _) => {
+            Found::Nothing
+        }
     }
+}
+
+fn source_key(caller: &impl NetworkView, room: usize) -> Found {
+    let mut list = TextList::new(room);
+    let _ = caller.source_key().map(|key| list.push(key));
+    Found::Text(list.join(""))
 }
 
 /// Whether the network has the app, as DNS tells.
@@ -100,6 +111,7 @@ impl<'a> Subject<'a> {
     fn of(below: &'a [&'a [u8]]) -> Self {
         match below {
             [b"_api" | b"_peer"] => Self::Empty,
+            [b"_fly-src"] => Self::SourceKey,
             [b"_apps"] => Self::List(List::Apps),
             [b"_instances"] => Self::List(List::Instances { all: false }),
             [b"all", b"_instances"] => Self::List(List::Instances { all: true }),

@@ -30,6 +30,9 @@ pub trait NetworkView {
     /// One Machine on this network by its id.
     fn machine(&self, id: &str) -> Option<Self::Machine<'_>>;
 
+    /// The text of the key that signs `Fly-Src`, if there is one.
+    fn source_key(&self) -> Option<String>;
+
     /// The apps on this network.
     fn apps(&self) -> impl Iterator<Item = &str>;
 

@@ -163,6 +163,7 @@ fn missing_names() {
         "bbb1.vm.console.internal.",
         "peer1._peer.internal.",
         "x._apps.internal.",
+        "x._fly-src.internal.",
         "_nothing.internal.",
         "top0.nearest.of.web.internal.",
         "top.nearest.of.web.internal.",
@@ -273,5 +274,23 @@ fn partial_reverse_names() {
             ask(&world, name, PTR).metadata.response_code,
             "{name}"
         );
+    }
+}
+
+/// The key of `Fly-Src` is a TXT record; without a key its name has none.
+#[test]
+fn the_key_of_fly_src() {
+    let mut world = World::example();
+    world.source_key = Some("v=1;k=ed25519;p=AAA=".into());
+    let reply = ask(&world, "_FLY-src.internal.", TXT);
+    assert_eq!("v=1;k=ed25519;p=AAA=", text(&reply));
+    for (key, kind) in [(None, TXT), (world.source_key, AAAA)] {
+        let world = World {
+            source_key: key,
+            ..World::example()
+        };
+        let reply = ask(&world, "_fly-src.internal.", kind);
+        assert_eq!(NoError, reply.metadata.response_code);
+        assert!(reply.answers.is_empty());
     }
 }

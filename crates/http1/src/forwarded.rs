@@ -64,8 +64,9 @@ impl ForwardedFields {
         }
     }
 
-    /// Appends the head for the Machine to `out`. See also [`ask_to_close`].
-    pub fn write_request(&self, head: &RequestHead<'_, '_>, out: &mut Vec<u8>) {
+    /// Appends the head for the Machine to `out`; `more` are complete lines that go into it. See also
+    /// [`ask_to_close`].
+    pub fn write_request(&self, head: &RequestHead<'_, '_>, more: &[u8], out: &mut Vec<u8>) {
         write_request_line(head, out);
         // An HTTP/1.0 client may leave Host out; the Machine is spoken to in HTTP/1.1, which may not.
         write_field(out, b"Host", head.called_host().unwrap_or(&self.host));
@@ -77,6 +78,7 @@ impl ForwardedFields {
         write_framing(head.facts.framing, out);
         write_connection(head, out);
         self.write_origin(head, out);
+        out.extend_from_slice(more);
         out.extend_from_slice(b"\r\n");
     }
 

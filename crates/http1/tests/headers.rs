@@ -27,6 +27,11 @@ fn forwarded() -> ForwardedFields {
 
 /// The request as the Machine gets it.
 fn request(head: &str) -> String {
+    request_with(head, "")
+}
+
+/// The same with lines that say who calls.
+fn request_with(head: &str, source: &str) -> String {
     let span = HeadScanner::default()
         .scan_request(head.as_bytes())
         .unwrap()
@@ -34,7 +39,7 @@ fn request(head: &str) -> String {
     let mut slots = FieldSlots::new();
     let head = RequestHead::parse(&head.as_bytes()[span.start..span.end], &mut slots).unwrap();
     let mut out = Vec::new();
-    forwarded().write_request(&head, &mut out);
+    forwarded().write_request(&head, source.as_bytes(), &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -65,6 +70,20 @@ fn forged_and_hop_by_hop_fields_are_dropped() {
          X-Forwarded-For: 9.9.9.9, 8.8.8.8, fdaa:0:1::5, fdaa:0:1::7\r\n{ADDED}"
     );
     assert_eq!(request(sent), expected);
+}
+
+#[test]
+fn who_calls_is_the_proxys_to_say() {
+    let sent = "GET / HTTP/1.1\r\nHost: a\r\nFly-Src: x\r\nfly-src-SIGNATURE: x\r\nFly_Src: x\r\n\
+        FLY_SRC_SIGNATURE: x\r\nfly-src_signature: x\r\nConnection: Fly-Src, fly-src-signature\r\n\r\n";
+    let plain = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\n\
+         X-Forwarded-For: fdaa:0:1::5, fdaa:0:1::7\r\nX-Forwarded-Port: 80\r\n{ADDED}"
+    );
+    assert_eq!(request(sent), plain);
+    let source = "Fly-Src: instance=m\r\nFly-Src-Signature: s\r\n";
+    let (fields, end) = plain.split_at(plain.len() - 2);
+    assert_eq!(request_with(sent, source), format!("{fields}{source}{end}"));
 }
 
 #[test]

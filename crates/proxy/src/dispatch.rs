@@ -48,6 +48,7 @@ struct Denial {
 struct Admitted {
     app: Name,
     port: Arc<Port>,
+    caller: Option<Arc<Machine>>,
 }
 
 /// Serves a connection, or resets it. Nothing is read before it is known that the caller may call.
@@ -109,13 +110,15 @@ impl Inbound {
     }
 
     fn admit(&self, table: &Table, offer: Offer<'_>) -> Result<Admitted, Denial> {
-        let caller = offer.is_guarded().then(|| self.caller(table)).flatten();
+        let known = offer.is_guarded() || offer.port.is_http();
+        let caller = known.then(|| self.caller(table)).flatten();
         if !offer.allows(caller.map(|machine| &*machine.app)) {
             return Err(self.not_allowed(&offer.app.id, caller));
         }
         Ok(Admitted {
             app: offer.app.id.clone(),
             port: offer.port.clone(),
+            caller: caller.cloned(),
         })
     }
 
@@ -149,6 +152,7 @@ impl Inbound {
             service_port: admitted.port,
             client: self.client,
             local: self.local,
+            caller: admitted.caller,
             name,
             group: worker
                 .groups

@@ -12,6 +12,7 @@ mod by_name;
 mod control;
 mod dispatch;
 mod dns;
+mod fly_src;
 mod group;
 mod http;
 mod listen;

@@ -28,6 +28,8 @@ pub(crate) struct Target {
     pub(crate) client: SocketAddr,
     /// The address and port that was called.
     pub(crate) local: SocketAddr,
+    /// The Machine that calls, where somebody asks for it.
+    pub(crate) caller: Option<Arc<Machine>>,
     /// The name by which the app was meant, at an address that others share.
     pub(crate) name: Option<Name>,
     /// The connections that end with this one.

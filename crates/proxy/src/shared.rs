@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::app::AppHandle;
 use crate::applog::AppLog;
+use crate::fly_src::{KeyError, Signer};
 use crate::mailbox::Mailbox;
 use crate::netns::Netns;
 use crate::probe::Prober;
@@ -45,7 +46,7 @@ pub(crate) struct Shared {
 }
 
 /// What the agent's `hello` said.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Config {
     /// Region of this host.
     pub(crate) region: Name,
@@ -53,16 +54,33 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     /// The same for `roost-core`.
     pub(crate) limits: Limits,
+    /// Signs `Fly-Src`.
+    pub(crate) signer: Option<Arc<Signer>>,
 }
 
 impl Config {
     /// What a `hello` asks for.
-    pub(crate) fn new(region: Name, settings: Settings) -> Self {
+    pub(crate) fn new(region: Name, settings: Settings) -> Result<Self, KeyError> {
+        let signer = settings.src_key.as_ref().map(Signer::new).transpose()?;
         let limits = Limits::new(region.clone(), &settings);
-        Self {
+        Ok(Self {
             region,
             settings,
             limits,
+            signer: signer.map(Arc::new),
+        })
+    }
+}
+
+impl Default for Config {
+    /// What holds before the first `hello`.
+    fn default() -> Self {
+        let (region, settings) = (Name::default(), Settings::default());
+        Self {
+            limits: Limits::new(region.clone(), &settings),
+            region,
+            settings,
+            signer: None,
         }
     }
 }
@@ -80,7 +98,7 @@ impl Shared {
             table: RwLock::default(),
             apps: RwLock::default(),
             namespaces: RwLock::default(),
-            config: RwLock::new(Arc::new(Config::new(Name::from(""), Settings::default()))),
+            config: RwLock::default(),
             config_version: AtomicU64::new(1),
             up,
             applog: AppLog::default(),

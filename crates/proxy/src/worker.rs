@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::app::{Acquired, Answer, AppHandle, Context};
+use crate::fly_src::Lines;
 use crate::group::Groups;
 use crate::http::pool::Pool;
 use crate::listen::Listeners;
@@ -28,6 +29,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     /// The client connections, by what ends them.
     pub(crate) groups: Groups,
+    /// Who calls, signed.
+    pub(crate) sources: Lines,
     config: RefCell<(u64, Arc<Config>)>,
     random: Cell<u64>,
 }
@@ -40,6 +43,7 @@ impl Worker {
             shared,
             pool: Pool::new(),
             groups: Groups::default(),
+            sources: Lines::default(),
             config,
             random: Cell::new(seed | 1),
         }

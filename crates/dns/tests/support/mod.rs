@@ -65,6 +65,7 @@ pub struct World {
     pub apps: Vec<String>,
     pub machines: Vec<Machine>,
     pub flycast: Vec<(String, Ipv6Addr)>,
+    pub source_key: Option<String>,
 }
 
 impl World {
@@ -144,6 +145,9 @@ impl NetworkView for World {
             .iter()
             .find(|machine| machine.id == id)
             .map(Seen)
+    }
+    fn source_key(&self) -> Option<String> {
+        self.source_key.clone()
     }
     fn apps(&self) -> impl Iterator<Item = &str> {
         self.apps.iter().map(String::as_str)

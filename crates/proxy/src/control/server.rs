@@ -167,7 +167,10 @@ impl Server {
                     let message = format!("this proxy speaks protocol {PROTOCOL}, not {protocol}");
                     return Some(failed(seq, message));
                 }
-                self.shared.set_config(Config::new(region, settings));
+                match Config::new(region, settings) {
+                    Ok(config) => self.shared.set_config(config),
+                    Err(error) => ack.error = Some(error.to_string()),
+                }
             }
             Down::Snapshot { stage } => {
                 self.snapshot(stage);

@@ -89,6 +89,11 @@ impl<'t> NetworkView for View<'t> {
         self.table.machine(id).and_then(|machine| self.see(machine))
     }
 
+    fn source_key(&self) -> Option<String> {
+        let config = self.shared.config();
+        Some(config.signer.as_ref()?.record().to_owned())
+    }
+
     fn apps(&self) -> impl Iterator<Item = &str> {
         self.table.apps_of(self.network).map(|app| &*app.id)
     }

@@ -99,7 +99,14 @@ impl Session<'_> {
             return Ok(Head::Redirect(facts, location));
         }
         self.request.clear();
-        self.forwarded.write_request(&head, &mut self.request);
+        if let Some(caller) = &self.target.caller {
+            let (shared, called) = (&self.worker.shared, &self.target.app.name);
+            let sources = &self.worker.sources;
+            sources.renew(shared, caller, called, &mut self.source);
+        }
+        let source = self.source.as_ref().map_or(&[][..], |line| &line.fields);
+        self.forwarded
+            .write_request(&head, source, &mut self.request);
         self.input.consume(end);
         Ok(Head::Forward(facts))
     }

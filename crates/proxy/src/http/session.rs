@@ -13,6 +13,7 @@ use super::stamp::Stamp;
 use super::stash::{self, Buffers};
 use super::watchdog::{Activity, Watchdog};
 use crate::buffer::Buffer;
+use crate::fly_src::Line;
 use crate::route::Target;
 use crate::worker::Worker;
 
@@ -33,6 +34,8 @@ pub(super) struct Session<'a> {
     /// Bytes from the Machine.
     pub(super) answer: Buffer,
     pub(super) forwarded: ForwardedFields,
+    /// Who calls, signed, as the latest request had it.
+    pub(super) source: Option<Rc<Line>>,
     pub(super) policy: ResponsePolicy,
     pub(super) stamp: Stamp,
     pub(super) activity: Activity,
@@ -112,6 +115,7 @@ impl<'a> Session<'a> {
             head_len: 0,
             answer,
             forwarded: ForwardedFields::new(origin),
+            source: None,
             policy: response_policy(port),
             stamp: Stamp::new(&config.region),
             activity: Activity::default(),
