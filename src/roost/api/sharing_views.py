@@ -10,9 +10,7 @@ from roost.model.records import Address, AddressType, Network
 
 
 def address_view(address: Address) -> Json:
-    """An address; `type`, `public`, `network`, `org_slug`, `ports`, `expires_at` and `grant` are
-    Roost's own.
-    """
+    """An address; what follows `created_at` is Roost's own."""
     ports = [str(port) for port in address.ports]
     return {
         "ip": address.ip,
@@ -20,6 +18,7 @@ def address_view(address: Address) -> Json:
         "service_name": ports[0] if len(ports) == 1 else "",
         "shared": address.type is AddressType.SHARED_V4,
         "created_at": when(address.created_at),
+        "version": "v6" if ":" in address.ip else "v4",
         "type": str(address.type),
         "public": address.type.public,
         "network": address.network,

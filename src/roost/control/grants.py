@@ -24,6 +24,8 @@ from roost.store.base import Change, Delete, Put, Stored
 
 MAX_PENDING = 100
 """Requests that may wait for one organization: an inbox must not be filled by others."""
+MAX_PENDING_OF_ONE = 20
+"""And those of one organization to another: no neighbour fills the inbox alone."""
 MAX_OVER = 50
 """Grants of an app that are over and still shown."""
 _MAX_TRIES = 8
@@ -180,6 +182,12 @@ class Grants:
             raise ConflictError(
                 f"organization {grant.org!r} has {MAX_PENDING} requests to answer already",
                 hint="ask its admin to answer them",
+            )
+        if sum(one.app_org == grant.app_org for one in waiting) >= MAX_PENDING_OF_ONE:
+            raise ConflictError(
+                f"{MAX_PENDING_OF_ONE} requests of organization {grant.app_org!r} wait for "
+                f"{grant.org!r} already",
+                hint="withdraw some (`roost ips grants withdraw`), or wait for an answer",
             )
         for one in waiting:
             if (one.app, one.network, one.ports) == (grant.app, grant.network, grant.ports):

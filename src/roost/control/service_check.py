@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from roost.errors import InvalidError
+from roost.model.ids import app_name
 from roost.model.machine_config import Port, Service
 from roost.spec import durations
 
@@ -32,6 +33,7 @@ def check_services(services: Iterable[Service]) -> None:
     for service in services:
         where = f"the service on internal port {service.internal_port}"
         _check_limits(service, where)
+        _check_callers(service, where)
         for port in service.ports:
             span = _span(port, where)
             _check_handlers(service, port, span, where)
@@ -46,6 +48,17 @@ def _check_limits(service: Service, where: str) -> None:
         raise InvalidError(f"{where} has a hard_limit ({hard}) below its soft_limit ({soft})")
     if service.auto_stop_after is not None and durations.read(service.auto_stop_after) < 0:
         raise InvalidError(f"{where} has a negative auto_stop_after")
+
+
+def _check_callers(service: Service, where: str) -> None:
+    for name in service.allowed_apps or ():
+        try:
+            app_name(name)
+        except InvalidError as error:
+            raise InvalidError(
+                f"{where} has {name!r} in allowed_apps, which is not an app's name",
+                hint=error.hint,
+            ) from None
 
 
 def _span(port: Port, where: str) -> range:

@@ -95,6 +95,7 @@ def test_possible(keys: dict[str, Any]) -> None:
         (service(concurrency={"soft_limit": 5, "hard_limit": 4}), "below its soft_limit"),
         (service(protocol="udp", ports=[{"port": 5, "handlers": ["http"]}]), "is udp"),
         (service(auto_stop_after="-1s"), "negative auto_stop_after"),
+        (service(allowed_apps=["web", "No!"]), "'No!' in allowed_apps"),
         (port(handlers=["http", "pg_tls"]), "do not go together"),
         (port(handlers=["http", "proxy_proto"]), "do not go together"),
         (port(force_https=True), "force_https without the http handler"),

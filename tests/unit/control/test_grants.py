@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from roost.control.address_request import AddressRequest
-from roost.control.grants import MAX_OVER, MAX_PENDING
+from roost.control.grants import MAX_OVER, MAX_PENDING, MAX_PENDING_OF_ONE
 from roost.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
 from roost.model.grants import TABLE, Grant, GrantEvent, GrantState, transition
 from tests.support.control_bench import Bench, with_bench
@@ -241,10 +241,22 @@ def test_an_inbox_is_bounded(tmp_path: Path) -> None:
         await grants.ask("web", ACME, actor="me")
         with pytest.raises(ConflictError, match="has asked for this already"):
             await grants.ask("web", ACME, actor="me")
-        for number in range(MAX_PENDING - 1):
-            await grants.ask("web", AddressRequest(org="acme", network=f"n{number}"), actor="me")
-        with pytest.raises(ConflictError, match=f"{MAX_PENDING} requests"):
+
+        async def fill(app: str, count: int) -> None:
+            for number in range(count):
+                await grants.ask(app, AddressRequest(org="acme", network=f"n{number}"), actor="me")
+
+        await fill("web", MAX_PENDING_OF_ONE - 1)
+        with pytest.raises(ConflictError, match="of organization 'personal' wait for 'acme'"):
             await grants.ask("web", AddressRequest(org="acme", network="more"), actor="me")
+        for number in range(4):
+            await bench.control.orgs.create(f"org-{number}")
+            await bench.control.apps.create(f"app-{number}", org=f"org-{number}")
+            await fill(f"app-{number}", MAX_PENDING_OF_ONE)
+        await bench.control.orgs.create("late")
+        await bench.control.apps.create("late", org="late")
+        with pytest.raises(ConflictError, match=f"has {MAX_PENDING} requests"):
+            await grants.ask("late", AddressRequest(org="acme"), actor="me")
 
     with_bench(tmp_path, body)
 
