@@ -81,6 +81,9 @@ def test_without_root() -> None:
         tried = user.run("roost.cli", "version")
         if tried.returncode != 0:
             pytest.skip("an ordinary user cannot run these sources with /usr/bin/python3 here")
+        pool = ("--public-pool", "198.51.100.8/29")
+        refused = user.run("roost.daemon", "up", "--detach", *pool)
+        assert (1, True) == (refused.returncode, "public addresses need root" in refused.stderr)
         up = user.run("roost.daemon", "up", "--detach")
         assert 0 == up.returncode, up.stderr
         command = "python3 -m http.server 8080 --directory /app"
