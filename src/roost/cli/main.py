@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ssh": ("ssh", "Shells in running Machines."),
     "dig": ("dig", "Ask the DNS server of a private network, from inside it."),
     "orgs": ("orgs", "Organizations."),
+    "tokens": ("tokens", "Create, list and revoke API tokens."),
+    "audit": ("audit", "Show who changed what, newest first."),
     "platform": ("platform", "What this Roost offers."),
     "up": ("daemon", "Start Roost on this host (--detach: in the background)."),
     "down": ("daemon", "Stop Roost on this host."),
@@ -43,7 +45,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Command → module of `roost.cli.commands` and line of the help, which imports none of them."""
 
-ALIASES = {"machines": "machine", "m": "machine", "app": "apps", "ip": "ips", "secret": "secrets"}
+ALIASES = {
+    "machines": "machine",
+    "m": "machine",
+    "app": "apps",
+    "ip": "ips",
+    "secret": "secrets",
+    "token": "tokens",
+}
 
 
 class LazyGroup(TyperGroup):

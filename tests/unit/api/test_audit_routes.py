@@ -121,7 +121,7 @@ TOKENS = "delete token {tokens}"
 def told(entry: AuditEntry) -> list[str]:
     """An entry's changes in any order, with one word for however many deleted tokens."""
     kept = [text for text in entry.changes if not text.startswith("delete token")]
-    return sorted(kept + [TOKENS] if len(kept) < len(entry.changes) else kept)
+    return sorted([*kept, TOKENS] if len(kept) < len(entry.changes) else kept)
 
 
 def expected(wanted: list[list[str]], world: World, answer: Any) -> list[list[str]]:
