@@ -29,6 +29,9 @@ below:
 socket of ROOST_HOME |
 | `--verbose` | name each call of the API on standard error |
 
+Over `https://` the API's certificate must come from an authority in the file `ROOST_CACERT`, else
+from one of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else from a usual one.
+
 Boolean flags may be written as in Go, `--ha=false`. The app is that of `-a`, else `FLY_APP`, else
 `app` of the fly.toml in the folder. Results go to standard output, everything else to standard
 error. Table columns are padded and separated by a tab; an empty cell is `-`.

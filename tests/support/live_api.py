@@ -6,6 +6,8 @@ So the CLI is tested against the routes, bodies and errors that it will really m
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +26,9 @@ class LiveApi:
     """What is served, once it listens."""
 
     home: Path
+    tls: ssl.SSLContext | None = None
+    port: int = 0
+    """Of the TLS listener on 127.0.0.1, when there is `tls`."""
     bench: Bench | None = None
 
     @property
@@ -34,9 +39,9 @@ class LiveApi:
 
 
 @contextmanager
-def live_api(folder: Path) -> Iterator[LiveApi]:
-    """Serve as the API of ROOST_HOME=`folder` for the block."""
-    live = LiveApi(folder)
+def live_api(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[LiveApi]:
+    """Serve as the API of ROOST_HOME=`folder` for the block; with `tls` on a TCP port, too."""
+    live = LiveApi(folder, tls)
     listening = threading.Event()
     ending = threading.Event()
     thread = threading.Thread(
@@ -56,6 +61,9 @@ async def _serve(live: LiveApi, listening: threading.Event, ending: threading.Ev
     live.bench = await make_bench(live.home)
     control = live.bench.control
     ready = asyncio.Event()
+    tcp = [socket.create_server(("127.0.0.1", 0))] if live.tls else []
+    for listener in tcp:
+        live.port = listener.getsockname()[1]
     with suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as group:
             app = create_app(
@@ -66,7 +74,14 @@ async def _serve(live: LiveApi, listening: threading.Event, ending: threading.Ev
                 group=group,
             )
             server = group.create_task(
-                serve(app, unix_socket=live.bench.home.api_socket, ready=ready), name="serve"
+                serve(
+                    app,
+                    unix_socket=live.bench.home.api_socket,
+                    tcp=tcp,
+                    tls=live.tls,
+                    ready=ready,
+                ),
+                name="serve",
             )
             await ready.wait()
             listening.set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,9 +28,9 @@ BACKLOG = 512
 class _Server(uvicorn.Server):
     """Tells when it listens, and leaves signals alone."""
 
-    def __init__(self, config: uvicorn.Config, ready: asyncio.Event | None) -> None:
+    def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._ready = ready
+        self.listening = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -39,8 +40,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so."""
         await super().startup(sockets)
-        if self._ready is not None:
-            self._ready.set()
+        self.listening.set()
 
 
 async def serve(
@@ -48,14 +48,32 @@ async def serve(
     *,
     unix_socket: Path,
     tcp: Sequence[socket.socket] = (),
+    tls: ssl.SSLContext | None = None,
     ready: asyncio.Event | None = None,
 ) -> None:
     """Serve until cancelled. `ready` is set once all sockets listen.
 
     Makes `unix_socket` (mode 0600), taking the place of a stale one, and removes it at the end;
-    `tcp` are bound sockets. Raises UnavailableError when the Unix socket cannot be made.
+    `tcp` are bound sockets, which speak TLS when there is `tls`. Raises UnavailableError when the
+    Unix socket cannot be made.
     """
     listener = _listen(unix_socket)
+    local, remote = _Server(_config(app)), _Server(_config(app, tls))
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_run(local, [listener]), name="api:unix")
+            if tcp:
+                group.create_task(_run(remote, list(tcp)), name="api:tcp")
+                await remote.listening.wait()
+            await local.listening.wait()
+            if ready is not None:
+                ready.set()
+    finally:
+        listener.close()
+        _remove(unix_socket)
+
+
+def _config(app: FastAPI, tls: ssl.SSLContext | None = None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -69,12 +87,9 @@ async def serve(
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = _Server(config, ready)
-    try:
-        await _run(server, [listener, *tcp])
-    finally:
-        listener.close()
-        _remove(unix_socket)
+    config.load()
+    config.ssl = tls
+    return config
 
 
 async def _run(server: _Server, sockets: list[socket.socket]) -> None:

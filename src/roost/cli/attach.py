@@ -13,6 +13,7 @@ import json
 import os
 import select
 import signal
+import ssl
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -105,6 +106,7 @@ def _connected(api: Api, path: str) -> Iterator[ClientConnection]:
                 compression=None,
                 ping_interval=None,
                 proxy=None,
+                ssl=api.tls,
             )
         with opened as socket:
             yield socket
@@ -117,6 +119,8 @@ def _connected(api: Api, path: str) -> Iterator[ClientConnection]:
         ) from error
     except (WebSocketException, TimeoutError) as error:
         raise UnavailableError(f"the Machine cannot be attached to: {error}") from error
+    except ssl.SSLError as error:
+        raise UnavailableError(f"the certificate of {api.base} is not trusted: {error}") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         if api.socket is not None:
             raise no_daemon(api.socket.parent.parent) from error

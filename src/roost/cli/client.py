@@ -20,6 +20,7 @@ import httpx
 
 from roost.cli.output import note
 from roost.cli.session import Token, current, given_token, given_url
+from roost.cli.trust import VARIABLE, trusted, untrusted
 from roost.errors import DeniedError, InvalidError, NotFoundError, RoostError, UnavailableError
 from roost.home import Home
 
@@ -55,9 +56,11 @@ class Api:
         self.socket = uds
         self.token = token
         transport = httpx.HTTPTransport(uds=str(uds)) if uds else None
+        self.tls = trusted(os.environ) if base.lower().startswith("https:") else None
         self._http = httpx.Client(
             base_url=base,
             transport=transport,
+            verify=self.tls or True,
             headers={"Authorization": f"Bearer {token.text}", "User-Agent": "roost-cli"},
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
         )
@@ -156,6 +159,11 @@ class Api:
             ) from error
 
     def _not_there(self, error: httpx.ConnectError) -> RoostError:
+        if untrusted(error):
+            return UnavailableError(
+                f"the certificate of {self.base} is not trusted: {error}",
+                hint=f"{VARIABLE}=FILE names the certificate of its authority",
+            )
         if self.socket is None:
             return NoDaemonError(f"nothing answers at {self.base}: {error}")
         return no_daemon(self.socket.parent.parent)

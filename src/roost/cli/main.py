@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ssh": ("ssh", "Shells in running Machines."),
     "dig": ("dig", "Ask the DNS server of a private network, from inside it."),
     "orgs": ("orgs", "Organizations."),
+    "tokens": ("tokens", "Create, list and revoke API tokens."),
+    "audit": ("audit", "Show who changed what, newest first."),
     "platform": ("platform", "What this Roost offers."),
     "up": ("daemon", "Start Roost on this host (--detach: in the background)."),
     "down": ("daemon", "Stop Roost on this host."),
@@ -52,6 +54,7 @@ ALIASES = {
     "ip": "ips",
     "secret": "secrets",
     "network": "networks",
+    "token": "tokens",
 }
 
 

@@ -7,8 +7,10 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from roost.agent.parts import DEFAULT_PREPARED
+from roost.api.tls import TlsFiles
 from roost.control.public_pool import PublicPool, parse_pool
 from roost.errors import InvalidError
 from roost.spec import durations
@@ -23,6 +25,7 @@ class Options:
 
     region: str
     listen: tuple[tuple[str, int], ...]
+    tls: TlsFiles | None
     prepared: int
     host_paths: tuple[str, ...]
     wake_timeout_ms: int
@@ -43,8 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="HOST:PORT",
-        help="also serve the API over plain HTTP on a loopback address, for example "
-        "127.0.0.1:4280 (default: only the Unix socket in ROOST_HOME/run)",
+        help="also serve the API on a loopback address over plain HTTP, for example "
+        "127.0.0.1:4280, or with --tls-cert and --tls-key on any address over HTTPS (default: "
+        "only the Unix socket in ROOST_HOME/run)",
+    )
+    parser.add_argument(
+        "--tls-cert",
+        default=env.get("ROOST_TLS_CERT", ""),
+        metavar="FILE",
+        help="certificate with its chain (PEM) for all --listen addresses; a renewed file is "
+        "taken over within half a minute (ROOST_TLS_CERT)",
+    )
+    parser.add_argument(
+        "--tls-key",
+        default=env.get("ROOST_TLS_KEY", ""),
+        metavar="FILE",
+        help="private key (PEM, not encrypted) of --tls-cert (ROOST_TLS_KEY)",
     )
     parser.add_argument(
         "--prepared",
@@ -94,9 +111,11 @@ def parse(arguments: argparse.Namespace) -> Options:
         )
     if not 0 <= arguments.prepared <= 1000:
         raise InvalidError("--prepared takes a number from 0 to 1000")
+    tls = _tls(arguments.tls_cert, arguments.tls_key)
     return Options(
         region=arguments.region,
-        listen=tuple(_address(text) for text in arguments.listen),
+        listen=tuple(_address(text, tls=tls is not None) for text in arguments.listen),
+        tls=tls,
         prepared=arguments.prepared,
         host_paths=tuple(arguments.host_path),
         wake_timeout_ms=_wake_timeout(arguments.wake_timeout),
@@ -112,19 +131,36 @@ def _wake_timeout(text: str) -> int:
     return milliseconds
 
 
-def _address(text: str) -> tuple[str, int]:
+def _tls(certificate: str, key: str) -> TlsFiles | None:
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        raise InvalidError("--tls-cert and --tls-key go together", hint="give both, or neither")
+    for flag, text in (("--tls-cert", certificate), ("--tls-key", key)):
+        if not Path(text).is_absolute():
+            raise InvalidError(
+                f"{flag} {text!r} is not an absolute path",
+                hint="the daemon does not run in this folder",
+            )
+    return TlsFiles(Path(certificate), Path(key))
+
+
+def _address(text: str, *, tls: bool) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
+    host = "127.0.0.1" if host == "localhost" else host
     if not port.isdigit() or not 0 <= int(port) <= 65535:
         raise InvalidError(f"--listen {text!r} is not HOST:PORT")
     try:
-        loopback = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        loopback = False
-    if not loopback:
+        raise InvalidError(
+            f"--listen {text!r} has no IP address", hint="such as 127.0.0.1:4280 or [::]:4280"
+        ) from None
+    if not address.is_loopback and not tls:
         raise InvalidError(
             f"--listen {text!r} is not a loopback address",
-            hint="plain HTTP would show tokens to the network; put a TLS proxy in front of "
-            "127.0.0.1",
+            hint="plain HTTP would show tokens to the network: give --tls-cert FILE and "
+            "--tls-key FILE, or put a TLS proxy in front of 127.0.0.1",
         )
-    return ("127.0.0.1" if host == "localhost" else host), int(port)
+    return host, int(port)

@@ -16,6 +16,7 @@ from roost.agent.agent import Agent
 from roost.agent.parts import Parts
 from roost.api.app import create_app
 from roost.api.server import serve
+from roost.api.tls import Certificate
 from roost.clock import SystemClock
 from roost.control.audited import AuditedStore
 from roost.control.context import Context
@@ -169,10 +170,19 @@ class _Daemon:
             control, Deployer(control), Scaler(control), self._agent.parts.identity, group=group
         )
         listening = asyncio.Event()
-        group.create_task(
-            serve(app, unix_socket=self._home.api_socket, tcp=self._listening, ready=listening),
-            name="api",
+        context = None
+        if self._options.tls is not None:
+            certificate = Certificate(self._options.tls, self._clock)
+            group.create_task(certificate.keep_fresh(), name="certificate")
+            context = certificate.context
+        serving = serve(
+            app,
+            unix_socket=self._home.api_socket,
+            tcp=self._listening,
+            tls=context,
+            ready=listening,
         )
+        group.create_task(serving, name="api")
         await listening.wait()
 
     def _say_ready(self) -> None:

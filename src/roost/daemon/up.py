@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from roost.api import tls
+from roost.clock import SystemClock
 from roost.daemon import holder, lock
 from roost.daemon.options import Options
 from roost.errors import InvalidError, UnavailableError
@@ -29,10 +31,13 @@ def up(home: Home, options: Options, arguments: list[str], *, detach: bool) -> i
     """Start the daemon. In the foreground this never returns (it becomes the daemon).
 
     Detached: returns 0 once the API answers. Raises ConflictError (already running),
-    UnavailableError (cannot start; its log is quoted), InvalidError (address in use).
+    UnavailableError (cannot start; its log is quoted), InvalidError (address in use, certificate).
     """
     make_folders(home)
     lock_fd = lock.acquire(home)
+    if options.tls is not None:
+        # Here too, where the user sees the sentence at once.
+        tls.load(options.tls, SystemClock().now_ms())
     sockets = [_bind(host, port) for host, port in options.listen]
     inside = holder.ensure(home)
     command = [*inside.enter_command(), sys.executable, "-m", "roost.daemon", "run", *arguments]

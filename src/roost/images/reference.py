@@ -49,6 +49,12 @@ class Reference:
         return not self.source.startswith("docker://")
 
 
+def is_file(text: str) -> bool:
+    """Whether a reference names a file of this host rather than a registry's image."""
+    kind, colon, _ = text.partition(":")
+    return bool(colon) and kind in LOCAL
+
+
 def parse(text: str) -> Reference:
     """Read a reference. Raises InvalidError with an example of what it should look like."""
     if len(text) > MAX_LENGTH or any(ord(character) <= 0x20 for character in text):

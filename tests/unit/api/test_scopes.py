@@ -136,3 +136,57 @@ def test_attaching_needs_what_running_needs(tmp_path: Path) -> None:
             serving.cancel()
 
     with_world(tmp_path, body)
+
+
+@pytest.mark.parametrize("what", ["folder", "image", "both"])
+def test_the_hosts_files_are_not_for_everybody(tmp_path: Path, what: str) -> None:
+    """Only an operator, or who asks by the Unix socket, shows a folder or an image file of the
+    host to Machines; others keep what the app's Machines show already. Roost's own folder is for
+    nobody.
+    """
+    folder = tmp_path / "site"
+    folder.mkdir()
+    config: dict[str, str] = {"image": "roost/host"}
+    config |= {"app_dir": str(folder)} if what != "image" else {}
+    config |= {"image": "oci-archive:/srv/x.tar"} if what != "folder" else {}
+    machines, one = "/v1/apps/web/machines", {"config": config}
+    request = {"config": {"app": "web"}, **config}
+
+    async def body(world: World) -> None:
+        own = f"{machines}/{world.machines['one']}"
+        for caller in ("org", "deploy"):
+            for path, sent in ((machines, one), (own, one), ("/v1/apps/web/deploys", request)):
+                reply = await world.call(caller, "POST", path, sent)
+                assert reply.status_code == 403, (caller, path, reply.text)
+                assert "of this host" in reply.json()["error"]
+        assert (await world.call("operator", "POST", machines, one)).status_code == 200
+        for caller in ("org", "deploy"):
+            assert (await world.call(caller, "POST", own, one)).status_code == 200
+        if what != "image":
+            for hidden in (str(world.bench.home.root), "/etc", "relative"):
+                stolen = {"config": {"image": "roost/host", "app_dir": hidden}}
+                for path in (machines, own):
+                    reply = await world.call("operator", "POST", path, stolen)
+                    assert reply.status_code == 400, (hidden, path)
+
+    with_world(tmp_path / "home", body)
+
+
+def test_the_unix_socket_may_show_folders(tmp_path: Path) -> None:
+    """Who calls by the socket is Roost's own user, whose folders they are."""
+    (tmp_path / "site").mkdir()
+    sent = {"config": {"image": "roost/host", "app_dir": str(tmp_path / "site")}}
+
+    async def body(world: World) -> None:
+        path, ready = world.bench.home.api_socket, asyncio.Event()
+        transport = httpx.AsyncHTTPTransport(uds=str(path))
+        header = {"Authorization": f"Bearer {text_of('deploy')}"}
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(serve(world.api.app, unix_socket=path, ready=ready))
+            await ready.wait()
+            async with httpx.AsyncClient(transport=transport, headers=header) as local:
+                reply = await local.post("http://roost/v1/apps/web/machines", json=sent)
+                assert reply.status_code == 200, reply.text
+            serving.cancel()
+
+    with_world(tmp_path / "home", body)

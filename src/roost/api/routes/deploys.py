@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter
 from starlette.responses import StreamingResponse
 
-from roost.api.auth import TokenDep
 from roost.api.bodies import ScaleBody
+from roost.api.caller import CallerDep
+from roost.api.host_files import must_show
 from roost.api.needs import needs
 from roost.api.parts import Parts, PartsDep
 from roost.api.views import Json, release_view
@@ -30,15 +31,20 @@ MAX_WAITING = 1000
     "/apps/{app}/deploys", response_class=StreamingResponse, dependencies=needs(Right.CHANGE)
 )
 async def deploy(
-    parts: PartsDep, token: TokenDep, app: str, body: DeployRequest
+    parts: PartsDep, caller: CallerDep, app: str, body: DeployRequest
 ) -> StreamingResponse:
     """Deploy; the answer is one JSON object a line, the last of type `done` or `failed`.
 
     The deploy goes on when the client goes away.
     """
     parts.control.apps.get(app)
+    build = body.config.build
+    image = body.image or (build.image if build else None)
+    must_show(parts, caller, app, image=image, folder=body.app_dir)
     events: asyncio.Queue[Json | None] = asyncio.Queue()
-    parts.group.create_task(_work(parts, app, body, token.name, events), name=f"deploy:{app}")
+    parts.group.create_task(
+        _work(parts, app, body, caller.token.name, events), name=f"deploy:{app}"
+    )
     return StreamingResponse(_lines(events), media_type=NDJSON)
 
 

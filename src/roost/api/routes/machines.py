@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from roost.api.auth import TokenDep
 from roost.api.bodies import MachineBody, MetadataBody
+from roost.api.caller import CallerDep
+from roost.api.host_files import checked
 from roost.api.needs import needs
 from roost.api.parts import PartsDep
 from roost.api.routes.nonce import Nonce
@@ -38,18 +39,19 @@ async def list_machines(
 
 
 @router.post("", dependencies=needs(Right.CHANGE))
-async def create_machine(parts: PartsDep, token: TokenDep, app: str, body: MachineBody) -> Json:
+async def create_machine(parts: PartsDep, caller: CallerDep, app: str, body: MachineBody) -> Json:
     """Make a Machine. With `lease_ttl` the reply has the `nonce` of a lease on it."""
+    config = await checked(parts, caller, app, body.config)
     machine = await parts.control.machines.create(
         app,
         CreateMachine(
-            config=body.config,
+            config=config,
             name=body.name or "",
             region=body.region or "",
             skip_launch=body.skip_launch,
             skip_service_registration=bool(body.skip_service_registration),
             lease_ttl=body.lease_ttl or None,
-            lease_owner=token.name,
+            lease_owner=caller.token.name,
         ),
     )
     return machine_view(machine, nonce=machine.lease.nonce if machine.lease else None)
@@ -63,14 +65,21 @@ async def get_machine(parts: PartsDep, app: str, machine_id: str) -> Json:
 
 @router.post("/{machine_id}", dependencies=needs(Right.CHANGE))
 async def update_machine(
-    parts: PartsDep, app: str, machine_id: str, body: MachineBody, nonce: Nonce = None
+    *,
+    parts: PartsDep,
+    caller: CallerDep,
+    app: str,
+    machine_id: str,
+    body: MachineBody,
+    nonce: Nonce = None,
 ) -> Json:
     """Replace the whole configuration."""
+    config = await checked(parts, caller, app, body.config)
     machine = await parts.control.machines.update(
         app,
         machine_id,
         UpdateMachine(
-            config=body.config,
+            config=config,
             name=body.name or "",
             region=body.region or "",
             skip_launch=body.skip_launch,

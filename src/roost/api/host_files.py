@@ -1,0 +1,52 @@
+"""What of the host's own files a caller may show to Machines.
+
+A folder at /app, or an image that is a file of the host, is read with Roost's rights. So it is for
+operators and for who is on this host as Roost's own user (the Unix socket is closed to others);
+anybody else may only keep what the app's Machines show already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from roost.api.auth import SOCKET
+from roost.api.caller import Caller
+from roost.api.parts import Parts
+from roost.deploy.app_dir import check_app_dir
+from roost.errors import ForbiddenError
+from roost.images.reference import is_file
+from roost.model.machine_config import MachineConfig
+from roost.plan.authority import HOST, Right
+
+
+def must_show(
+    parts: Parts, caller: Caller, app: str, *, image: str | None, folder: str | None
+) -> None:
+    """Raises ForbiddenError when the caller may not show this image or folder, NotFoundError
+    (app).
+    """
+    if caller.source == SOCKET or caller.may(Right.OPERATE, HOST):
+        return
+    named = {text for text in (folder, image if image and is_file(image) else None) if text}
+    if not named:
+        return
+    configs = [machine.config for machine in parts.control.machines.list(app)]
+    shown = {config.app_dir for config in configs} | {config.image for config in configs}
+    for text in sorted(named - shown):
+        raise ForbiddenError(
+            f"{text!r} is a file or folder of this host, which is shown to Machines only for an "
+            "operator, or when asked by Roost's Unix socket",
+            hint="deploy on the host itself, or use an image from a registry",
+        )
+
+
+async def checked(parts: Parts, caller: Caller, app: str, config: MachineConfig) -> MachineConfig:
+    """A Machine's configuration with the real path of its folder.
+
+    Raises ForbiddenError, and InvalidError for a folder that nobody may show.
+    """
+    must_show(parts, caller, app, image=config.image, folder=config.app_dir)
+    if config.app_dir is None:
+        return config
+    folder = await asyncio.to_thread(check_app_dir, config.app_dir, parts.control.context.home)
+    return config.model_copy(update={"app_dir": folder})

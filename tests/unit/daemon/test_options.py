@@ -1,0 +1,78 @@
+"""What `roost up` takes: where the API may listen, and with which certificate."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from roost.api.tls import TlsFiles
+from roost.daemon import options as opts
+from roost.daemon.options import Options
+from roost.daemon.up import up
+from roost.errors import InvalidError
+from roost.home import Home
+from tests.support.certificates import make_authority
+
+TLS = ("--tls-cert", "/etc/c.pem", "--tls-key", "/etc/k.pem")
+
+
+def parsed(*words: str) -> Options:
+    parser = argparse.ArgumentParser()
+    opts.add_arguments(parser)
+    return opts.parse(parser.parse_args(words))
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:4280", "localhost:0", "[::1]:80", ":4280"])
+def test_plain_http_on_loopback(text: str) -> None:
+    """Loopback needs no certificate."""
+    ((host, port),) = parsed("--listen", text).listen
+    assert host in {"127.0.0.1", "::1"}
+    assert 0 <= port <= 65535
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:80", "[::]:80", "192.0.2.1:1", "[::ffff:192.0.2.1]:1"])
+def test_elsewhere_only_with_tls(text: str) -> None:
+    """Other addresses are refused with a sentence that names the flags, and taken with them."""
+    with pytest.raises(InvalidError, match="not a loopback address") as refused:
+        parsed("--listen", text)
+    assert "--tls-cert FILE and --tls-key FILE" in str(refused.value)
+    found = parsed("--listen", text, *TLS)
+    assert found.tls == TlsFiles(Path("/etc/c.pem"), Path("/etc/k.pem"))
+    assert len(found.listen) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (TLS[:2], "go together"),
+        (TLS[2:], "go together"),
+        (("--tls-cert", "c.pem", "--tls-key", "/k.pem"), "--tls-cert 'c.pem' is not an absolute"),
+        (("--tls-cert", "/c.pem", "--tls-key", "k.pem"), "--tls-key 'k.pem' is not an absolute"),
+        (("--listen", "example.com:80", *TLS), "has no IP address"),
+        (("--listen", "127.0.0.1:x"), "is not HOST:PORT"),
+    ],
+)
+def test_what_cannot_be(words: tuple[str, ...], sentence: str) -> None:
+    """Half a certificate, relative paths and names are refused."""
+    with pytest.raises(InvalidError, match=sentence):
+        parsed(*words)
+
+
+def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificate may come from the environment."""
+    monkeypatch.setenv("ROOST_TLS_CERT", "/etc/c.pem")
+    monkeypatch.setenv("ROOST_TLS_KEY", "/etc/k.pem")
+    assert parsed("--listen", "0.0.0.0:4280").tls is not None
+
+
+def test_a_bad_certificate_stops_the_start(tmp_path: Path) -> None:
+    """`roost up` refuses files that do not fit, before it listens or makes a namespace."""
+    authority = make_authority(tmp_path)
+    one, other = authority.issue("one"), authority.issue("other")
+    flags = ["--tls-cert", str(one.certificate), "--tls-key", str(other.key)]
+    home = Home(tmp_path / "home")
+    with pytest.raises(InvalidError, match="does not belong to certificate"):
+        up(home, parsed("--listen", "127.0.0.1:0", *flags), flags, detach=True)
+    assert not (home.run / "holder.pid").exists()
