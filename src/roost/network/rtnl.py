@@ -31,7 +31,7 @@ LOOPBACK_INDEX = 1
 """The kernel gives every namespace's loopback this number."""
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
-_NEWADDR, _NEWROUTE, _GETROUTE, _NEWNEIGH = 20, 24, 26, 28
+_NEWADDR, _GETADDR, _NEWROUTE, _GETROUTE, _NEWNEIGH, _GETNEIGH = 20, 22, 24, 26, 28, 30
 _LINK = struct.Struct("=BxHiII")
 _ADDR = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -210,6 +210,22 @@ def read_route(answers: list[Answer]) -> Route | None:
         if answer.kind == _NEWROUTE and answer.body[7] == _UNICAST:
             return Route(length=answer.body[1], advertised=answer.body[5] == _ADVERTISED)
     return None
+
+
+def list_addresses(step: str) -> Request:
+    """Ask about all addresses of the namespace."""
+    return Request(step=step, kind=_GETADDR, flags=DUMP, body=_ADDR.pack(0, 0, 0, 0, 0))
+
+
+def list_routes(step: str) -> Request:
+    """Ask about all routes of the namespace, in every table."""
+    body = _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)
+    return Request(step=step, kind=_GETROUTE, flags=DUMP, body=body)
+
+
+def list_neighbours(step: str) -> Request:
+    """Ask about all neighbour entries of the namespace."""
+    return Request(step=step, kind=_GETNEIGH, flags=DUMP, body=_NEIGH.pack(0, 0, 0, 0, 0))
 
 
 def add_neighbour(step: str, index: int, address: Address, mac: bytes) -> Request:
