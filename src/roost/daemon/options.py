@@ -25,6 +25,8 @@ class Options:
     prepared: int
     host_paths: tuple[str, ...]
     wake_timeout_ms: int
+    canary_every: float
+    """Seconds; 0 is never."""
     verbose: bool
 
 
@@ -65,6 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long a connection waits for a Machine to wake, or in the queue at the hard "
         "limit (default: %(default)s)",
     )
+    parser.add_argument(
+        "--canary-every",
+        default=env.get("ROOST_CANARY_EVERY", "5m"),
+        metavar="TIME",
+        help="how often to try, from inside each network, what must be impossible; an alarm in "
+        "the daemon's log tells of any success; 0 is never (default: %(default)s; "
+        "ROOST_CANARY_EVERY)",
+    )
     parser.add_argument("--verbose", action="store_true", help="log each step")
 
 
@@ -83,6 +93,7 @@ def parse(arguments: argparse.Namespace) -> Options:
         prepared=arguments.prepared,
         host_paths=tuple(arguments.host_path),
         wake_timeout_ms=_wake_timeout(arguments.wake_timeout),
+        canary_every=_canary_every(arguments.canary_every),
         verbose=arguments.verbose,
     )
 
@@ -92,6 +103,13 @@ def _wake_timeout(text: str) -> int:
     if not 100 <= milliseconds <= 600_000:
         raise InvalidError(f"--wake-timeout {text!r} is not between 100ms and 10m")
     return milliseconds
+
+
+def _canary_every(text: str) -> float:
+    seconds = durations.seconds(text)
+    if seconds != 0 and not 1 <= seconds <= 86_400:
+        raise InvalidError(f"--canary-every {text!r} is neither 0 nor between 1s and 24h")
+    return seconds
 
 
 def _address(text: str) -> tuple[str, int]:

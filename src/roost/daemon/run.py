@@ -109,6 +109,9 @@ class _Daemon:
             logs=logs,
             reveal=self._reveal,
             prepared=self._options.prepared,
+            prober=drivers.prober,
+            canary_every=self._options.canary_every,
+            host_ports=tuple(sock.getsockname()[1] for sock in self._listening),
         )
         patience = self._options.wake_timeout_ms
         settings = {
