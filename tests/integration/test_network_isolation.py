@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from roost.canary import wire
 from roost.model.addresses import DNS_EVERYWHERE, GATEWAY4, flycast_address, network_dns
 from roost.network.addressed import router_of
 from tests.support.namespaces import inside, isolated, run_inside, socket_inside
@@ -23,6 +24,7 @@ from tests.support.networks import (
     outside_world,
 )
 from tests.support.packets import (
+    ARP,
     arrived,
     capture,
     connects,
@@ -146,6 +148,91 @@ async def test_a_forged_router_advertisement_is_ignored(tmp_path: Path) -> None:
             routes = await run_inside(netns, ["ip", "-6", "route", "show", "default"])
             assert b"proto ra" not in routes.stdout
         assert b"" == (await run_inside(router, ["ip", "-6", "route", "show", "default"])).stdout
+
+
+@isolated
+async def test_another_networks_source_gets_nowhere(tmp_path: Path) -> None:
+    """A packet that says to come from another network reaches neither that network nor the own,
+    nor the outside, and not even the other network's uplink sees it.
+    """
+    async with outside_world(tmp_path / "outside", ip6=True), network_driver(tmp_path) as driver:
+        one, two = await attached(driver, 1, egress=True), await attached(driver, 2, egress=True)
+        other = await attached(driver, 1, network=2, egress=True)
+        router2 = await driver.ensure_router(router_of(2))
+        outside = tmp_path / "outside"
+        with (
+            listen(two.netns, 4000, kind=socket.SOCK_DGRAM) as neighbour,
+            listen(other.netns, 4000, kind=socket.SOCK_DGRAM) as stranger,
+            listen(outside, 4000, kind=socket.SOCK_DGRAM) as beyond,
+            capture(router2, "uplink") as uplink4,
+            capture(router2, "uplink", ethertype=0x86DD) as uplink6,
+        ):
+            for target in (two.ip6, other.ip6, OUTSIDE6):
+                await send_frame(one.netns, udp(other.ip6, target, 4000, b"forged"))
+                await send_frame(one.netns, udp(one.ip6, target, 4000, b"own"))
+            for source4 in (two.ip4, IPv4Address("100.64.0.1"), HOST4):
+                await send_frame(one.netns, udp(source4, OUTSIDE4, 4000, b"forged"))
+            await send_frame(one.netns, udp(one.ip4, OUTSIDE4, 4000, b"own"))
+            await one.fence()
+            await one.fence()
+            assert [b"own"] == arrived(neighbour)
+            assert [] == arrived(stranger)
+            assert [b"own", b"own"] == arrived(beyond)
+            assert [] == arrived(uplink4) + arrived(uplink6)
+
+
+@isolated
+async def test_neighbours_are_not_lied_to(tmp_path: Path) -> None:
+    """Advertisements, solicitations and redirects are not even delivered to the router, and those
+    forwarded to a Machine are not believed: nobody's neighbours or routes change.
+    """
+    async with network_driver(tmp_path) as driver:
+        one, two = await attached(driver, 1), await attached(driver, 2)
+        router = await driver.ensure_router(router_of(1, egress=False))
+        before = [await neighbours_and_routes(netns) for netns in (router, two.netns)]
+        link_local, mac = IPv6Address("fe80::1"), b"\x02evil!"
+        with socket_inside(router, socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as seen:
+            for source in (one.ip6, two.ip6, link_local):
+                for target in (IPv6Address("ff02::1"), network_dns(1), link_local, two.ip6):
+                    everybody = bytes.fromhex("333300000001") if target.is_multicast else None
+                    for lie in (
+                        wire.neighbour_advertisement(source, target, two.ip6, mac, bytes(16)),
+                        wire.neighbour_solicitation(source, target, link_local, mac, bytes(16)),
+                        wire.router_advertisement(source, target, mac, bytes(16)),
+                        wire.redirect(source, target, two.ip6, bytes(16)),
+                    ):
+                        await send_frame(one.netns, lie, mac=everybody)
+            await one.fence()
+            assert set(range(133, 138)).isdisjoint(packet[0] for packet in arrived(seen))
+        assert before == [await neighbours_and_routes(netns) for netns in (router, two.netns)]
+        assert await ping(two.netns, flycast_address(1, 1))
+
+
+@isolated
+async def test_arp_is_neither_answered_nor_believed(tmp_path: Path) -> None:
+    """Links have no address resolution: claims change nothing, and a request gets no answer."""
+    async with network_driver(tmp_path) as driver:
+        one, two = await attached(driver, 1), await attached(driver, 2)
+        router = await driver.ensure_router(router_of(1, egress=False))
+        before = [await neighbours_and_routes(netns) for netns in (router, two.netns)]
+        everybody, mac = b"\xff" * 6, b"\x02evil!"
+        with capture(one.netns, "eth0", ethertype=ARP) as seen:
+            for operation, claimed in ((1, one.ip4), (1, two.ip4), (2, two.ip4), (2, GATEWAY4)):
+                packet = wire.arp(operation, mac, claimed, GATEWAY4)
+                await send_frame(one.netns, packet, mac=everybody, ethertype=ARP)
+            await one.fence()
+            assert [] == arrived(seen)
+        assert before == [await neighbours_and_routes(netns) for netns in (router, two.netns)]
+        with listen(two.netns, 8080):
+            assert await connects(router, two.ip4, 8080)
+
+
+async def neighbours_and_routes(netns: Path) -> list[str]:
+    """Everything a namespace believes about where addresses are."""
+    commands = (["ip", "neigh"], ["ip", "route", "show", "table", "all"])
+    shown = [(await run_inside(netns, [*argv[:1], family, *argv[1:]])).stdout.decode().splitlines()
+             for argv in commands for family in ("-4", "-6")]  # fmt: skip
+    return sorted(line.strip() for lines in shown for line in lines)
 
 
 @isolated

@@ -11,6 +11,7 @@ from typing import Any
 
 from roost.agent.agent import Agent
 from roost.agent.parts import Parts
+from roost.canary.fake import FakeProber
 from roost.control.context import Context
 from roost.control.host import HostIdentity
 from roost.control.logs import AppLogs
@@ -87,6 +88,8 @@ class AgentRig:
         self.images = FakeImages()
         self.proxy = FakeProxy(self.home.proxy_socket)
         self.prepared = 4
+        self.prober = FakeProber()
+        self.canary_every = 0.0
         self._counter = itertools.count(1)
         self.boot()
 
@@ -107,6 +110,9 @@ class AgentRig:
             logs=logs,
             reveal=self._reveal,
             prepared=self.prepared,
+            prober=self.prober,
+            canary_every=self.canary_every,
+            host_ports=(4280,),
         )
         self.agent = Agent(parts, {})
         self.control = Control(

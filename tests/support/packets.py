@@ -22,6 +22,7 @@ Address = IPv4Address | IPv6Address
 Fence = Callable[[], Awaitable[None]]
 
 _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
+ARP = 0x0806
 _SECONDS = 10
 ICMP6 = 58
 TCP = 6
@@ -105,10 +106,10 @@ def listen(
     return sock
 
 
-def capture(netns: Path, link: str) -> socket.socket:
-    """A socket that sees every IPv4 packet coming in over a link, before any filter."""
+def capture(netns: Path, link: str, *, ethertype: int = _ETHERTYPE[4]) -> socket.socket:
+    """A socket that sees every packet (IPv4) coming in over a link, before any filter."""
     sock = socket_inside(netns, socket.AF_PACKET, socket.SOCK_DGRAM)
-    sock.bind((link, _ETHERTYPE[4]))
+    sock.bind((link, ethertype))
     return sock
 
 
@@ -122,17 +123,19 @@ def arrived(sock: socket.socket) -> list[bytes]:
             return found
 
 
-async def send_frame(netns: Path, packet: bytes, *, mac: bytes | None = None) -> None:
-    """Put an IP packet on a Machine's eth0 as it is, past the Machine's own IP stack.
+async def send_frame(
+    netns: Path, packet: bytes, *, mac: bytes | None = None, ethertype: int | None = None
+) -> None:
+    """Put a packet on a Machine's eth0 as it is, past the Machine's own IP stack.
 
-    Without `mac` it goes to the router's link-layer address.
+    Without `mac` it goes to the router's link-layer address; without `ethertype` it is IP.
     """
     target = mac or await inside(netns, _router_mac)
-    version = packet[0] >> 4
+    kind = ethertype or _ETHERTYPE[packet[0] >> 4]
 
     def send() -> None:
         with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as sock:
-            sock.sendto(packet, ("eth0", _ETHERTYPE[version], 0, 0, target))
+            sock.sendto(packet, ("eth0", kind, 0, 0, target))
 
     await inside(netns, send)
 

@@ -169,8 +169,9 @@ class Rig:
         return ["nsenter", f"--mount=/proc/{self.pid('holder')}/ns/mnt", *command]
 
     def namespaces(self) -> list[str]:
-        """Names of the namespace files."""
-        return sorted(path.name for path in (self.home / "run/netns").iterdir())
+        """Names of the namespace files, but for the canary's, which come and go."""
+        names = (path.name for path in (self.home / "run/netns").iterdir())
+        return sorted(name for name in names if not name.startswith("mprobe"))
 
     def daemon_log(self) -> str:
         """The end of the daemon's log, for messages."""

@@ -21,6 +21,7 @@ LEVEL = {
     "images": 3,
     "network": 3,
     "proxyctl": 3,
+    "canary": 4,
     "control": 4,
     "agent": 5,
     "deploy": 5,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from roost.agent.boxes import Boxes
+from roost.agent.canary import Canary
 from roost.agent.parts import Parts
 from roost.agent.prepared import Prepared
 from roost.agent.proxy_link import ProxyLink
@@ -23,6 +24,7 @@ from roost.agent.steps import Steps
 from roost.agent.worker import Worker
 from roost.errors import ConflictError, NotFoundError, PreconditionError, RoostError
 from roost.images.base import Image
+from roost.model.ids import is_probe
 from roost.model.machine_state import MachineState
 from roost.model.records import Machine, Network, Secret
 from roost.plan.reconcile import Box, Step
@@ -55,6 +57,7 @@ class Agent:
             public=parts.public,
         )
         self.routers = Routers(parts.network, self.link)
+        self.canary = Canary(parts, self.routers, self.attached)
         self._sleeper = Sleeper()
         self._running: dict[str, Machine] = {}
         self._workers: dict[str, Worker] = {}
@@ -125,22 +128,14 @@ class Agent:
             group.create_task(self._follow_exits(), name="exits")
             group.create_task(self._follow_store(), name="agent-store")
             group.create_task(self._sweep(), name="sweep")
+            self.canary.serve(group)
             ready.set()
 
     async def adopt(self) -> None:
         """Take over containers and namespaces of an earlier process; start what is unfinished."""
         found = await self.parts.runtime.observe()
         self.boxes.reset(found)
-        networks = await self.parts.network.observe()
-        for network_id, path in networks.routers.items():
-            network = self._network(network_id)
-            if network is None:
-                await self.parts.network.remove_router(network_id)
-            else:
-                self.routers.adopt(network, path)
-        for machine_id, path in networks.machines.items():
-            stored = self.parts.store.get(Machine, machine_id)
-            self.attached[machine_id] = (path, stored.record.network_id if stored else 0)
+        await self._adopt_networks()
         busy = {*self.boxes.ids(), *self.attached}
         for state in MachineState:
             if state not in RESTING:
@@ -154,6 +149,23 @@ class Agent:
                     self.unprepare(evicted, again=False)
             self.poke(machine_id)
         log.info("adopted %d containers, %d Machines to look at", len(found), len(busy))
+
+    async def _adopt_networks(self) -> None:
+        networks = await self.parts.network.observe()
+        for machine_id in filter(is_probe, networks.machines):
+            # An earlier process was killed while its canary ran.
+            await self.parts.network.detach(machine_id)
+        for network_id, path in networks.routers.items():
+            network = self._network(network_id)
+            if network is None:
+                await self.parts.network.remove_router(network_id)
+            else:
+                self.routers.adopt(network, path)
+        for machine_id, path in networks.machines.items():
+            if is_probe(machine_id):
+                continue
+            stored = self.parts.store.get(Machine, machine_id)
+            self.attached[machine_id] = (path, stored.record.network_id if stored else 0)
 
     async def halt_all(self) -> None:
         """End every container in its own manner, leaving the records as they are.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from roost.canary.base import Prober
 from roost.clock import Clock
 from roost.control.host import HostIdentity
 from roost.control.logs import AppLogs
@@ -21,7 +22,11 @@ DEFAULT_PREPARED = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Everything a Machine's worker needs. `reveal` gives an app's secrets in clear."""
+    """Everything a Machine's worker and the canary need. `reveal` gives an app's secrets in clear.
+
+    `prober` is the canary's driver (None: there is no canary), `canary_every` the seconds between
+    its runs (0: only when asked), `host_ports` the TCP ports on which the host's API listens.
+    """
 
     store: Store
     clock: Clock
@@ -37,3 +42,6 @@ class Parts:
     public: PublicPool = NO_POOL
     source_key: bytes = b""
     """The public key that checks `Fly-Src`; every Machine gets it."""
+    prober: Prober | None = None
+    canary_every: float = 0.0
+    host_ports: tuple[int, ...] = ()

@@ -52,6 +52,22 @@ class Routers:
         self._paths[network.id] = path
         self._link.router(network, path)
 
+    def up(self) -> list[int]:
+        """Ids of the networks that have a router now."""
+        return list(self._paths)
+
+    async def hold(self, network_id: int) -> bool:
+        """Keep a router from being taken away until `release`; False when it is not there."""
+        await self._locks[network_id].acquire()
+        if network_id in self._paths:
+            return True
+        self.release(network_id)
+        return False
+
+    def release(self, network_id: int) -> None:
+        """End a `hold`."""
+        self._locks[network_id].release()
+
     async def sweep(
         self, used: Callable[[], Collection[int]], network_of: Callable[[int], Network | None]
     ) -> None:

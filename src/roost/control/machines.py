@@ -21,7 +21,7 @@ from roost.control.numbers import Numbers
 from roost.control.tombstones import Tombstones
 from roost.control.waiting import wait_for
 from roost.errors import ConflictError, InvalidError
-from roost.model.addresses import machine_ipv4
+from roost.model.addresses import machine_ipv4, machine_prefix
 from roost.model.ids import app_name, machine_id, ulid
 from roost.model.machine_state import Event, Goal, MachineState, transition
 from roost.model.records import App, Lease, Machine, MachineEvent
@@ -311,6 +311,7 @@ class Machines:
         number = await self._numbers.take(f"machine/{host.number}")
         ipv4 = await self._numbers.take(f"ipv4/{app.network_id}")
         machine_ipv4(ipv4)  # refuses when the network is full
+        machine_prefix(app.network_id, host.number, number)  # and when the host's numbers are
         launch = not request.skip_launch
         created = MachineState.CREATED
         event = MachineEvent(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from roost.canary.base import Prober
+from roost.canary.netns import NetnsProber
 from roost.home import Home
 from roost.images.base import ImageStore
 from roost.images.store import SkopeoImages
@@ -17,17 +19,20 @@ from roost.runtime.oci import OciRuntime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drivers:
-    """Network, runtime and images of one home."""
+    """Network, runtime, images and the canary's prober of one home."""
 
     network: NetworkDriver
+    prober: Prober
     runtime: Runtime
     images: ImageStore
 
 
 def make_drivers(home: Home, *, host_paths: Sequence[str]) -> Drivers:
     """Make them; nothing on the host changes before their `setup`."""
+    network = NetnsNetwork(home)
     return Drivers(
-        network=NetnsNetwork(home),
+        network=network,
+        prober=NetnsProber(home, network),
         runtime=OciRuntime(home, host_paths=tuple(Path(item) for item in host_paths)),
         images=SkopeoImages(home),
     )

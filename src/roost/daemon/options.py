@@ -29,6 +29,8 @@ class Options:
     prepared: int
     host_paths: tuple[str, ...]
     wake_timeout_ms: int
+    canary_every: float
+    """Seconds; 0 is never."""
     verbose: bool
     public: PublicPool
 
@@ -99,6 +101,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="apps that share the pool's first IPv4 address are called <app>.NAME "
         "(ROOST_PUBLIC_DOMAIN)",
     )
+    parser.add_argument(
+        "--canary-every",
+        default=env.get("ROOST_CANARY_EVERY", "5m"),
+        metavar="TIME",
+        help="how often to try, from inside each network, what must be impossible; an alarm in "
+        "the daemon's log tells of any success; 0 is never (default: %(default)s; "
+        "ROOST_CANARY_EVERY)",
+    )
     parser.add_argument("--verbose", action="store_true", help="log each step")
 
 
@@ -119,6 +129,7 @@ def parse(arguments: argparse.Namespace) -> Options:
         prepared=arguments.prepared,
         host_paths=tuple(arguments.host_path),
         wake_timeout_ms=_wake_timeout(arguments.wake_timeout),
+        canary_every=_canary_every(arguments.canary_every),
         verbose=arguments.verbose,
         public=parse_pool(arguments.public_pool, arguments.public_domain),
     )
@@ -129,6 +140,13 @@ def _wake_timeout(text: str) -> int:
     if not 100 <= milliseconds <= 600_000:
         raise InvalidError(f"--wake-timeout {text!r} is not between 100ms and 10m")
     return milliseconds
+
+
+def _canary_every(text: str) -> float:
+    seconds = durations.seconds(text)
+    if seconds != 0 and not 1 <= seconds <= 86_400:
+        raise InvalidError(f"--canary-every {text!r} is neither 0 nor between 1s and 24h")
+    return seconds
 
 
 def _tls(certificate: str, key: str) -> TlsFiles | None:

@@ -116,6 +116,9 @@ class _Daemon:
             prepared=self._options.prepared,
             public=self._options.public,
             source_key=public_half(source_key),
+            prober=drivers.prober,
+            canary_every=self._options.canary_every,
+            host_ports=tuple(sock.getsockname()[1] for sock in self._listening),
         )
         patience = self._options.wake_timeout_ms
         settings = {

@@ -22,6 +22,7 @@ PERSONAL_ORG = OrgSlug("personal")
 
 _APP = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NETWORK = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
+_PROBE = "probe"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -57,6 +58,19 @@ def network_name(text: str) -> str:
 def machine_id(random: bytes) -> MachineId:
     """Make a Machine id (14 hex characters) from at least 7 random bytes."""
     return MachineId(random[:7].hex())
+
+
+def probe_id(network: int, point: int) -> MachineId:
+    """The id under which a probe point (0 to 9) of a network is attached.
+
+    It has a Machine id's length and letters that no Machine id has.
+    """
+    return MachineId(f"{_PROBE}{point}{network:08x}")
+
+
+def is_probe(machine: str) -> bool:
+    """Whether an id is a probe point's."""
+    return machine.startswith(_PROBE)
 
 
 def ulid(now_ms: int, random: bytes) -> str:

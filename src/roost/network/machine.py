@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Interface
 from pathlib import Path
 
 from roost.network import rtnl, sysctl
-from roost.network.base import Attachment
+from roost.network.base import Attachment, Router
 from roost.network.names import (
     MACHINE_GROUP,
     MACHINE_LINK,
@@ -44,9 +44,9 @@ def attach(place: Place, attachment: Attachment) -> Path:
         sysctl.write(sysctl.FIRST_FREE_PORT, "0")
         with entered(router), Conversation() as outside:
             ends = _linked(place, attachment, inside, outside, fd)
-            inside.ask(_inner_side(attachment, ends.inner))
+            inside.ask(inner_side(attachment, ends.inner))
             place.done("machine, inner side")
-            outside.ask(_outer_side(attachment, ends.outer))
+            outside.ask(outer_side(attachment, ends.outer))
             await_ready(inside, MACHINE_LINK)
             await_ready(outside, machine_link(attachment.machine_id))
             place.done("machine, router side")
@@ -71,6 +71,17 @@ def file_of(place: Place, machine_id: str) -> Path:
     return place.folder / machine_file(machine_id)
 
 
+def note_of(attachment: Attachment) -> str:
+    """What is written on the router's end of a Machine's link."""
+    return f"{attachment.machine_id} {attachment.ip6} {attachment.ip4}"
+
+
+def noted(note: str, router: Router) -> Attachment:
+    """The attachment for which a link was made, from its note. Raises ValueError."""
+    name, ip6, ip4 = note.split(" ")
+    return Attachment(machine_id=name, router=router, ip6=IPv6Interface(ip6), ip4=IPv4Address(ip4))
+
+
 def _linked(
     place: Place, attachment: Attachment, inside: Conversation, outside: Conversation, fd: int
 ) -> _Ends:
@@ -83,7 +94,7 @@ def _linked(
     step = f"look for Machine {attachment.machine_id}'s link"
     outer = rtnl.read_links(outside.ask([rtnl.get_link(step, name)]))
     inner = rtnl.read_links(inside.ask([rtnl.get_link(step, MACHINE_LINK)]))
-    note = f"{attachment.machine_id} {attachment.ip6} {attachment.ip4}"
+    note = note_of(attachment)
     if outer and inner and outer[0].is_pair_with(inner[0]) and outer[0].alias == note:
         return _Ends(inner=inner[0].index, outer=outer[0].index)
     if outer:
@@ -99,8 +110,8 @@ def _make_link(
     place: Place, attachment: Attachment, note: str, outside: Conversation, fd: int
 ) -> int:
     name = machine_link(attachment.machine_id)
-    near = rtnl.LinkEnd(name=name, mac=_outer_mac(attachment), group=MACHINE_GROUP)
-    far = rtnl.LinkEnd(name=MACHINE_LINK, mac=_inner_mac(attachment), netns=fd)
+    near = rtnl.LinkEnd(name=name, mac=outer_mac(attachment), group=MACHINE_GROUP)
+    far = rtnl.LinkEnd(name=MACHINE_LINK, mac=inner_mac(attachment), netns=fd)
     step = f"link Machine {attachment.machine_id} to network {attachment.router.network_id}"
     made = outside.ask([rtnl.make_pair(step, near, far), rtnl.get_link(step, name)])
     place.done("machine link made")
@@ -110,10 +121,11 @@ def _make_link(
     return index
 
 
-def _inner_side(attachment: Attachment, eth0: int) -> list[Request]:
+def inner_side(attachment: Attachment, eth0: int) -> list[Request]:
+    """What is asked in the Machine's namespace, whose `eth0` has this number."""
     gateway = attachment.router.gateway4
     step = f"configure the namespace of Machine {attachment.machine_id}"
-    neighbour = _outer_mac(attachment)
+    neighbour = outer_mac(attachment)
     return [
         rtnl.bring_up(step, rtnl.LOOPBACK_INDEX),
         rtnl.no_automatic_address(step, eth0),
@@ -127,11 +139,11 @@ def _inner_side(attachment: Attachment, eth0: int) -> list[Request]:
     ]
 
 
-def _outer_side(attachment: Attachment, index: int) -> list[Request]:
-    """The router's end. Fixed neighbour entries: the kernel counts learned ones for all
+def outer_side(attachment: Attachment, index: int) -> list[Request]:
+    """What is asked in the router. Fixed neighbour entries: the kernel counts learned ones for all
     namespaces together and by default keeps 1,024."""
     step = f"route to Machine {attachment.machine_id}"
-    neighbour = _inner_mac(attachment)
+    neighbour = inner_mac(attachment)
     gateway = attachment.router.gateway4
     return [
         rtnl.bring_up(step, index),
@@ -142,9 +154,11 @@ def _outer_side(attachment: Attachment, index: int) -> list[Request]:
     ]
 
 
-def _inner_mac(attachment: Attachment) -> bytes:
+def inner_mac(attachment: Attachment) -> bytes:
+    """The link-layer address of the Machine's end."""
     return mac(b"machine " + attachment.ip6.ip.packed)
 
 
-def _outer_mac(attachment: Attachment) -> bytes:
+def outer_mac(attachment: Attachment) -> bytes:
+    """The link-layer address of the router's end."""
     return mac(b"router " + attachment.ip6.ip.packed)

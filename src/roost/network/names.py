@@ -66,6 +66,11 @@ def machine_link(machine_id: str) -> str:
     return f"v{machine_id}"
 
 
+def machine_of_link(link: str) -> str:
+    """The Machine id in the name of its link."""
+    return link[1:]
+
+
 def uplink_prefix(tag: str) -> str:
     """How the host's ends of one Roost's uplinks begin."""
     return f"{UPLINK_ANY_ROOST}{tag[:5]}"

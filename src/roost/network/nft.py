@@ -84,6 +84,20 @@ def chains_by_table() -> dict[str, set[str]]:
     return read_chains(done.stdout.decode())
 
 
+def listing(table: str | None = None) -> str:
+    """All rules, or those of one table of family inet ("" when there is none), as nft writes them.
+
+    Raises UnavailableError.
+    """
+    words = ["list", "ruleset"] if table is None else ["list", "table", "inet", table]
+    done = subprocess.run([_program(), *words], capture_output=True, timeout=_SECONDS, check=False)
+    if done.returncode != 0:
+        if table is not None and table not in chains_by_table():
+            return ""
+        raise _refused("list the firewall's rules", done.stderr)
+    return done.stdout.decode()
+
+
 def read_chains(text: str) -> dict[str, set[str]]:
     """Parse the output of `nft list chains`: table name → chain names. Pure."""
     tables: dict[str, set[str]] = {}

@@ -28,11 +28,7 @@ def own(tag: str, pools: Sequence[Prefix]) -> None:
 
 
 def _owned(tag: str, host: Conversation) -> set[Prefix]:
-    answers = [
-        answer
-        for family in (4, 6)
-        for answer in host.ask([rtnl.list_routes("list the host's local routes", family)])
-    ]
+    answers = host.ask([rtnl.list_routes("list the host's routes")])
     return set(rtnl.read_marked_local(answers, _mark(tag)))
 
 

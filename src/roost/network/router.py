@@ -23,6 +23,13 @@ _NOBODYS: Final = (IPv6Network("fdaa::/16"), IPv4Network("172.16.0.0/12"))
 _METADATA: Final = IPv4Network("169.254.0.0/16")
 """Link-local services of the host's surroundings (cloud metadata holds its credentials)."""
 
+SETTINGS: Final = {
+    sysctl.IP_FORWARD: "1",
+    sysctl.IP6_FORWARDING: "1",
+    sysctl.ADDRESS_MODE: sysctl.NO_ADDRESS,
+}
+"""Kernel settings of every router."""
+
 
 @contextmanager
 def completed(place: Place, router: Router, *, egress: bool, egress6: bool) -> Iterator[None]:
@@ -36,14 +43,13 @@ def completed(place: Place, router: Router, *, egress: bool, egress6: bool) -> I
         new = pinned(path)
         place.done("router pinned")
         with entered(path) as fd, Conversation() as inside:
-            sysctl.write(sysctl.IP_FORWARD, "1")
-            sysctl.write(sysctl.IP6_FORWARDING, "1")
-            sysctl.write(sysctl.ADDRESS_MODE, sysctl.NO_ADDRESS)
+            for name, value in SETTINGS.items():
+                sysctl.write(name, value)
             what = f"load the rules of network {router.network_id}"
             rules = router_rules(router, egress=egress, replace=not new)
             with Loading(what, rules):
                 place.done("router rules started")
-                inside.ask(_own_addresses(router))
+                inside.ask(own_addresses(router))
                 place.done("router addresses")
                 if egress:
                     uplink.connect(
@@ -83,7 +89,8 @@ def file_of(place: Place, network_id: int) -> Path:
     return place.folder / router_file(network_id)
 
 
-def _own_addresses(router: Router) -> list[Request]:
+def own_addresses(router: Router) -> list[Request]:
+    """What is asked in a router that does not depend on its Machines or its uplink."""
     step = f"give the router of network {router.network_id} its addresses"
     lo = rtnl.LOOPBACK_INDEX
     return [

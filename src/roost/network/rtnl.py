@@ -31,7 +31,8 @@ LOOPBACK_INDEX = 1
 """The kernel gives every namespace's loopback this number."""
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
-_NEWADDR, _NEWROUTE, _DELROUTE, _GETROUTE, _NEWNEIGH = 20, 24, 25, 26, 28
+_NEWADDR, _GETADDR, _NEWROUTE, _DELROUTE, _GETROUTE = 20, 22, 24, 25, 26
+_NEWNEIGH, _GETNEIGH = 28, 30
 _LINK = struct.Struct("=BxHiII")
 _ADDR = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -203,13 +204,6 @@ def delete_marked_local(step: str, prefix: Prefix, mark: int) -> Request:
     return Request(step=step, kind=_DELROUTE, flags=0, body=made.body, fine=gone)
 
 
-def list_routes(step: str, version: int) -> Request:
-    """Ask about all routes of one IP version, in every table."""
-    family = socket.AF_INET6 if version == 6 else socket.AF_INET
-    body = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
-    return Request(step=step, kind=_GETROUTE, flags=DUMP, body=body)
-
-
 def read_marked_local(answers: list[Answer], mark: int) -> list[Prefix]:
     """The prefixes that `add_marked_local` made with this mark."""
     found: list[Prefix] = []
@@ -251,6 +245,22 @@ def read_route(answers: list[Answer]) -> Route | None:
         if answer.kind == _NEWROUTE and answer.body[7] == _UNICAST:
             return Route(length=answer.body[1], advertised=answer.body[5] == _ADVERTISED)
     return None
+
+
+def list_addresses(step: str) -> Request:
+    """Ask about all addresses of the namespace."""
+    return Request(step=step, kind=_GETADDR, flags=DUMP, body=_ADDR.pack(0, 0, 0, 0, 0))
+
+
+def list_routes(step: str) -> Request:
+    """Ask about all routes of the namespace, in every table."""
+    body = _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)
+    return Request(step=step, kind=_GETROUTE, flags=DUMP, body=body)
+
+
+def list_neighbours(step: str) -> Request:
+    """Ask about all neighbour entries of the namespace."""
+    return Request(step=step, kind=_GETNEIGH, flags=DUMP, body=_NEIGH.pack(0, 0, 0, 0, 0))
 
 
 def add_neighbour(step: str, index: int, address: Address, mac: bytes) -> Request:

@@ -35,7 +35,9 @@ _MAX_ATTEMPTS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ends:
+class Ends:
+    """Both ends of an uplink, each as its own namespace sees it."""
+
     host: rtnl.Link
     router: rtnl.Link
     addresses: UplinkAddresses
@@ -52,12 +54,12 @@ def connect(
 ) -> None:
     """Make the uplink of a router complete, or mend it. Raises UnavailableError."""
     name = uplink_host_link(place.tag, network_id)
-    ends = _existing(place.tag, network_id, name, host, router)
+    ends = _kept(place.tag, network_id, name, host, router)
     if ends is None:
         ends = _make(place, network_id, name, host=host, router=router, router_fd=router_fd)
-    host.ask(_host_side(ends, network_id, ip6=ip6))
+    host.ask(host_side(ends, network_id, ip6=ip6))
     place.done("uplink, host side")
-    router.ask(_router_side(ends, network_id, ip6=ip6))
+    router.ask(router_side(ends, network_id, ip6=ip6))
     await_ready(host, name)
     await_ready(router, UPLINK_LINK)
     place.done("uplink, router side")
@@ -74,16 +76,48 @@ def leftover(tag: str, host: Conversation) -> list[str]:
     return [link.name for link in links if link.name.startswith(uplink_prefix(tag))]
 
 
-def _existing(
-    tag: str, network_id: int, name: str, host: Conversation, router: Conversation
-) -> _Ends | None:
-    """The two ends when they are one pair with its note; else whatever is there is removed."""
+def existing(tag: str, network_id: int, *, host: Conversation, router: Conversation) -> Ends | None:
+    """The two ends when they are one pair with its note. Raises UnavailableError (strange note)."""
+    name = uplink_host_link(tag, network_id)
+    return _pair(tag, network_id, *_look(name, host, router))
+
+
+def host_end_mac(addresses: UplinkAddresses) -> bytes:
+    """The link-layer address of the host's end."""
+    return mac(b"host " + addresses.host4.packed)
+
+
+def router_end_mac(addresses: UplinkAddresses) -> bytes:
+    """The link-layer address of the router's end."""
+    return mac(b"router " + addresses.host4.packed)
+
+
+def _look(
+    name: str, host: Conversation, router: Conversation
+) -> tuple[list[rtnl.Link], list[rtnl.Link]]:
     at_host = rtnl.read_links(host.ask([rtnl.get_link("look for an uplink", name)]))
     at_router = rtnl.read_links(router.ask([rtnl.get_link("look for an uplink", UPLINK_LINK)]))
+    return at_host, at_router
+
+
+def _pair(
+    tag: str, network_id: int, at_host: list[rtnl.Link], at_router: list[rtnl.Link]
+) -> Ends | None:
     if at_host and at_router and at_host[0].is_pair_with(at_router[0]) and at_host[0].alias:
         pair = pair_of(at_host[0].alias)
         addresses = uplink_addresses(tag, network_id, pair)
-        return _Ends(host=at_host[0], router=at_router[0], addresses=addresses)
+        return Ends(host=at_host[0], router=at_router[0], addresses=addresses)
+    return None
+
+
+def _kept(
+    tag: str, network_id: int, name: str, host: Conversation, router: Conversation
+) -> Ends | None:
+    """The two ends when they are one pair with its note; else whatever is there is removed."""
+    at_host, at_router = _look(name, host, router)
+    found = _pair(tag, network_id, at_host, at_router)
+    if found is not None:
+        return found
     if at_host:
         host.ask([rtnl.delete_link("remove half an uplink", name)])
     if at_router:
@@ -99,12 +133,12 @@ def _make(
     host: Conversation,
     router: Conversation,
     router_fd: int,
-) -> _Ends:
+) -> Ends:
     addresses = _free_addresses(place.tag, network_id, host)
-    near = rtnl.LinkEnd(name=name, mac=mac(b"host " + addresses.host4.packed))
+    near = rtnl.LinkEnd(name=name, mac=host_end_mac(addresses))
     far = rtnl.LinkEnd(
         name=UPLINK_LINK,
-        mac=mac(b"router " + addresses.host4.packed),
+        mac=router_end_mac(addresses),
         group=UPLINK_GROUP,
         netns=router_fd,
     )
@@ -118,7 +152,7 @@ def _make(
     place.done("uplink made")
     host.ask([rtnl.set_alias("note an uplink's address", host_end.index, str(addresses.host4))])
     seen = router.ask([rtnl.get_link("look at the new uplink", UPLINK_LINK)])
-    return _Ends(host=host_end, router=rtnl.read_links(seen)[0], addresses=addresses)
+    return Ends(host=host_end, router=rtnl.read_links(seen)[0], addresses=addresses)
 
 
 def _free_addresses(tag: str, network_id: int, host: Conversation) -> UplinkAddresses:
@@ -136,7 +170,8 @@ def _free_addresses(tag: str, network_id: int, host: Conversation) -> UplinkAddr
     )
 
 
-def _host_side(ends: _Ends, network_id: int, *, ip6: bool) -> list[Request]:
+def host_side(ends: Ends, network_id: int, *, ip6: bool) -> list[Request]:
+    """What is asked in the host's namespace."""
     at, addresses = ends.host.index, ends.addresses
     step = f"configure the host's side of network {network_id}'s uplink"
     quiet = [rtnl.no_automatic_address(step, at)] if ip6 else []
@@ -153,15 +188,16 @@ def _host_side(ends: _Ends, network_id: int, *, ip6: bool) -> list[Request]:
     for mine, other in families:
         requests += [
             rtnl.add_route(step, rtnl.single(other), at, source=mine),
-            rtnl.add_neighbour(step, at, other, mac(b"router " + addresses.host4.packed)),
+            rtnl.add_neighbour(step, at, other, router_end_mac(addresses)),
         ]
     return requests
 
 
-def _router_side(ends: _Ends, network_id: int, *, ip6: bool) -> list[Request]:
+def router_side(ends: Ends, network_id: int, *, ip6: bool) -> list[Request]:
+    """What is asked in the router."""
     at, addresses = ends.router.index, ends.addresses
     step = f"configure the uplink of network {network_id}"
-    host_mac = mac(b"host " + addresses.host4.packed)
+    host_mac = host_end_mac(addresses)
     requests = [
         rtnl.bring_up(step, at),
         *rtnl.own_address(step, at, addresses.router4, 32),

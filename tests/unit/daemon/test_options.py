@@ -1,4 +1,4 @@
-"""What `roost up` takes: where the API may listen, and with which certificate."""
+"""What `roost up` is told: checked before anything starts."""
 
 from __future__ import annotations
 
@@ -76,3 +76,20 @@ def test_a_bad_certificate_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match="does not belong to certificate"):
         up(home, parsed("--listen", "127.0.0.1:0", *flags), flags, detach=True)
     assert not (home.run / "holder.pid").exists()
+
+
+def test_canary_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five minutes unless told, by the environment or a flag; 0 is never."""
+    monkeypatch.delenv("ROOST_CANARY_EVERY", raising=False)
+    assert 300 == parsed().canary_every
+    assert 90 == parsed("--canary-every", "1m30s").canary_every
+    assert 0 == parsed("--canary-every", "0").canary_every
+    monkeypatch.setenv("ROOST_CANARY_EVERY", "1h")
+    assert 3600 == parsed().canary_every
+
+
+@pytest.mark.parametrize("text", ["500ms", "-5s", "25h", "often"])
+def test_canary_intervals_that_make_no_sense(text: str) -> None:
+    """Too often, too seldom, or no duration at all."""
+    with pytest.raises(InvalidError):
+        parsed(f"--canary-every={text}")

@@ -12,6 +12,7 @@ from roost.errors import InvalidError
 from roost.model import addresses as plan
 
 NUMBERS = st.integers(1, (1 << 32) - 1)
+MACHINES = st.integers(1, plan.MAX_MACHINE)
 HOSTS = st.integers(plan.FIRST_HOST, (1 << 32) - 1)
 
 
@@ -25,7 +26,7 @@ def test_documented_forms() -> None:
     assert IPv4Address("172.16.0.6") == plan.machine_ipv4(5)
 
 
-@given(NUMBERS, NUMBERS, HOSTS, NUMBERS)
+@given(NUMBERS, NUMBERS, HOSTS, MACHINES)
 def test_machines_never_lie_among_flycast_addresses(
     network: int, flycast: int, host: int, machine: int
 ) -> None:
@@ -38,7 +39,7 @@ def test_machines_never_lie_among_flycast_addresses(
     assert not mine.network.overlaps(plan.flycast_prefix(network))
 
 
-@given(st.tuples(NUMBERS, HOSTS, NUMBERS), st.tuples(NUMBERS, HOSTS, NUMBERS))
+@given(st.tuples(NUMBERS, HOSTS, MACHINES), st.tuples(NUMBERS, HOSTS, MACHINES))
 def test_different_numbers_give_different_addresses(
     one: tuple[int, int, int], other: tuple[int, int, int]
 ) -> None:
@@ -77,3 +78,28 @@ def test_ipv4_pool_ends() -> None:
     with pytest.raises(InvalidError):
         plan.machine_ipv4(plan.MAX_IPV4_INDEX + 1)
     assert IPv6Address("fdaa::3") == plan.DNS_EVERYWHERE
+
+
+def test_probe_points_have_what_no_machine_can_have() -> None:
+    """The numbers of probe points come after the last Machine's, and no Machine gets them."""
+    points = range(plan.PROBE_POINTS)
+    assert ["fdaa:0:1:0:2:ffff:fffe:2", "fdaa:0:1:0:2:ffff:ffff:2"] == [
+        str(plan.probe_prefix(1, 2, point).ip) for point in points
+    ]
+    with pytest.raises(InvalidError):
+        plan.machine_prefix(1, 2, plan.MAX_MACHINE + 1)
+    last = plan.machine_ipv4(plan.MAX_IPV4_INDEX)
+    assert [last + 1, last + 2] == [plan.probe_ipv4(point) for point in points]
+    assert last + 2 < IPv4Address("172.31.255.255")
+    for outside in (-1, plan.PROBE_POINTS):
+        with pytest.raises(InvalidError):
+            plan.probe_prefix(1, 2, outside)
+        with pytest.raises(InvalidError):
+            plan.probe_ipv4(outside)
+
+
+@given(NUMBERS, NUMBERS)
+def test_the_probed_flycast_address_is_nobodys(network: int, number: int) -> None:
+    """It lies in the network's Flycast prefix and no number of an app leads to it."""
+    assert plan.probe_flycast(network) in plan.flycast_prefix(network)
+    assert plan.probe_flycast(network) != plan.flycast_address(network, number)

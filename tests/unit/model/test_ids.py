@@ -43,3 +43,13 @@ def test_ulids_sort_by_time(early: int, late: int, random: bytes) -> None:
 def test_machine_ids_have_fourteen_characters() -> None:
     """A Machine id looks like Fly's."""
     assert "01020304050607" == ids.machine_id(bytes(range(1, 11)))
+
+
+@given(st.integers(1, (1 << 32) - 1), st.integers(0, 9), st.binary(min_size=7, max_size=7))
+def test_probe_points_have_ids_of_their_own(network: int, point: int, random: bytes) -> None:
+    """A probe point's id is as long as a Machine's, names its network, and is no Machine's."""
+    probe = ids.probe_id(network, point)
+    assert 14 == len(probe)
+    assert ids.is_probe(probe)
+    assert not ids.is_probe(ids.machine_id(random))
+    assert (point, network) == (int(probe[5]), int(probe[6:], 16))
