@@ -54,7 +54,15 @@ def places(rig: Rig) -> list[Place]:
     known = {place.app: place for place in made}
     for app, words in ADDRESSES:
         known[app].given.append(allocate(rig, app, *words))
+    ask(rig)
     return made
+
+
+def ask(rig: Rig) -> None:
+    """One app of zoo asks acme, which does not answer: no address, no name."""
+    token = rig.json("tokens", "create", "org", "--org", "zoo")["token"]
+    words = ("--private", "-a", "with-zoo-lab", "--org", "acme", "-t", token)
+    assert rig.json("ips", "allocate-v6", *words)["grant"]["state"] == "pending"
 
 
 ADDRESSES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -154,3 +162,12 @@ def test_reach_says_what_packets_do(rig: Rig, places: list[Place]) -> None:
                 assert answer["reaches"] == expected, answer
                 counted += 1
     print(f"\n{counted} questions to reach")  # noqa: T201
+
+
+def test_the_canary_is_quiet(rig: Rig, places: list[Place]) -> None:
+    """With all of this shared and running, nothing that must be impossible succeeds."""
+    done = rig.cli("canary", "--json")
+    report = json.loads(done.out)
+    assert report["findings"] == []
+    assert (done.code, len(report["networks"])) == (0, 6)
+    print(f"\ncanary: {report['tried']} tries in {report['took_ms']} ms")  # noqa: T201

@@ -18,6 +18,7 @@ from roost.deploy.progress import Progress, ProgressType
 from roost.deploy.request import DeployRequest
 from roost.errors import RoostError
 from tests.support.control_bench import Bench, make_bench
+from tests.support.scripted_canary import ScriptedCanary
 
 Json = dict[str, Any]
 
@@ -68,6 +69,7 @@ class ApiBench:
     http: httpx.AsyncClient
     deployer: ScriptedDeployer
     scaler: ScriptedScaler
+    canary: ScriptedCanary
     token: str
     group: asyncio.TaskGroup
 
@@ -117,11 +119,11 @@ def with_api(root: Path, body: Callable[[ApiBench], Awaitable[None]]) -> None:
 
     async def main() -> None:
         bench = await make_bench(root)
-        deployer, scaler = ScriptedDeployer(), ScriptedScaler()
+        deployer, scaler, canary = ScriptedDeployer(), ScriptedScaler(), ScriptedCanary()
         token = bench.home.token.read_text().strip()
         async with asyncio.TaskGroup() as group:
             app = create_app(
-                bench.control, deployer, scaler, bench.control.context.host, group=group
+                bench.control, deployer, scaler, canary, bench.control.context.host, group=group
             )
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
             async with httpx.AsyncClient(
@@ -136,6 +138,7 @@ def with_api(root: Path, body: Callable[[ApiBench], Awaitable[None]]) -> None:
                         http=http,
                         deployer=deployer,
                         scaler=scaler,
+                        canary=canary,
                         token=token,
                         group=group,
                     )

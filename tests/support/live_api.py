@@ -19,6 +19,7 @@ from roost.api.server import serve
 from roost.deploy.deployer import Deployer
 from roost.deploy.scaler import Scaler
 from tests.support.control_bench import Bench, make_bench
+from tests.support.scripted_canary import ScriptedCanary
 
 
 @dataclass
@@ -70,6 +71,7 @@ async def _serve(live: LiveApi, listening: threading.Event, ending: threading.Ev
                 control,
                 Deployer(control),
                 Scaler(control),
+                ScriptedCanary(),
                 control.context.host,
                 group=group,
             )

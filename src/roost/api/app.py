@@ -14,7 +14,7 @@ from roost.api.auth import require_token, require_token_of_reader
 from roost.api.docs_page import PAGE
 from roost.api.failures import Failures
 from roost.api.limits import Limits
-from roost.api.parts import DeployService, Parts, ScaleService
+from roost.api.parts import CanaryService, DeployService, Parts, ScaleService
 from roost.api.routes import (
     addresses,
     apps,
@@ -27,12 +27,14 @@ from roost.api.routes import (
     logs,
     machine_verbs,
     machines,
+    metrics,
     orgs,
     platform,
     reach,
     secrets,
     tokens,
 )
+from roost.api.routes import canary as canary_route
 from roost.control.host import HostIdentity
 from roost.control.service import Control
 
@@ -50,6 +52,8 @@ ROUTERS = (
     logs.router,
     consoles.router,
     reach.router,
+    canary_route.router,
+    metrics.router,
     platform.router,
     tokens.router,
     audit.router,
@@ -62,6 +66,7 @@ def create_app(
     control: Control,
     deployer: DeployService,
     scaler: ScaleService,
+    canary: CanaryService,
     host: HostIdentity,
     *,
     group: asyncio.TaskGroup,
@@ -80,7 +85,12 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.parts = Parts(
-        control=control, deployer=deployer, scaler=scaler, host=host, group=group
+        control=control,
+        deployer=deployer,
+        scaler=scaler,
+        canary=canary,
+        host=host,
+        group=group,
     )
     app.state.failures = Failures(control.context.clock)
     app.add_middleware(Limits)

@@ -10,6 +10,8 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from roost.agent.canary import Counters
+from roost.canary.base import Report
 from roost.control.host import HostIdentity
 from roost.control.service import Control
 from roost.deploy.progress import Progress
@@ -32,6 +34,24 @@ class ScaleService(Protocol):
         ...
 
 
+class CanaryService(Protocol):
+    """Tries what must be impossible; `roost.agent.canary.Canary` is one."""
+
+    @property
+    def latest(self) -> Report | None:
+        """The newest report."""
+        ...
+
+    @property
+    def counters(self) -> Counters:
+        """Since the daemon's start."""
+        ...
+
+    async def run_once(self) -> Report:
+        """Try everything now. Raises UnavailableError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Services, the host, and the group in which work goes on after its caller went away."""
@@ -39,6 +59,7 @@ class Parts:
     control: Control
     deployer: DeployService
     scaler: ScaleService
+    canary: CanaryService
     host: HostIdentity
     group: asyncio.TaskGroup
 

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scale": ("scale", "Show or change how many Machines an app has."),
     "ips": ("ips", "Addresses of an app: private (Flycast) and public ones."),
     "networks": ("networks", "Private networks."),
+    "canary": ("canary", "Try from inside each network what must be impossible."),
     "reach": ("reach", "Say whether FROM reaches TO, with every deciding step."),
     "secrets": ("secrets", "Encrypted values that Machines get as environment."),
     "config": ("config", "The app's configuration (fly.toml)."),

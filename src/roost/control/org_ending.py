@@ -43,6 +43,7 @@ class OrgEnding:
         stored = self._orgs.find(slug)
         if stored.record.slug == PERSONAL_ORG:
             raise PreconditionError("the personal organization cannot be deleted")
+        self._refuse_apps(slug)
         closed = stored.record.model_copy(update={"closed": True})
         # From here on nothing can be made in it, so what is looked at below stays so.
         await self._store.commit(Put(closed, expect=stored.revision))

@@ -170,7 +170,12 @@ class _Daemon:
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         control = self._control
         app = create_app(
-            control, Deployer(control), Scaler(control), self._agent.parts.identity, group=group
+            control,
+            Deployer(control),
+            Scaler(control),
+            self._agent.canary,
+            self._agent.parts.identity,
+            group=group,
         )
         listening = asyncio.Event()
         context = None

@@ -56,6 +56,7 @@ LEAVES: dict[tuple[str, str], tuple[Any, list[list[str]]]] = {
 }
 SILENT: dict[tuple[str, str], Any] = {
     ("POST", "/v1/platform/placements"): {},
+    ("POST", "/v1/canary"): None,
     ("POST", f"{MACHINE}/start"): None,
     ("POST", f"{MACHINE}/uncordon"): None,
     ("POST", f"{MACHINE}/lease"): {"ttl": 5},
@@ -227,6 +228,7 @@ def test_a_deploy_is_its_callers(tmp_path: Path) -> None:
             control,
             Deployer(control),
             world.api.scaler,
+            world.api.canary,
             control.context.host,
             group=world.api.group,
         )
@@ -266,6 +268,7 @@ def test_scaling_is_its_callers(tmp_path: Path) -> None:
             world.bench.control,
             world.api.deployer,
             Noting(),
+            world.api.canary,
             world.bench.control.context.host,
             group=world.api.group,
         ).state.parts

@@ -34,6 +34,9 @@ ROUTES: dict[tuple[str, str], tuple[str, str]] = {
     ("POST", f"{ORG}/grants/{{grant}}/reject"): ("admin", "org"),
     ("DELETE", f"{ORG}/grants/{{grant}}"): ("admin", "org"),
     ("GET", "/v1/reach"): ("look", "each"),
+    ("GET", "/v1/canary"): ("operate", "host"),
+    ("POST", "/v1/canary"): ("operate", "host"),
+    ("GET", "/v1/metrics"): ("operate", "host"),
     ("GET", "/v1/apps"): ("look", "each"),
     ("POST", "/v1/apps"): ("admin", "request"),
     ("GET", "/v1/networks"): ("look", "each"),
@@ -365,6 +368,7 @@ def test_two_walks_see_the_same_routes(tmp_path: Path) -> None:
             api.bench.control,
             api.deployer,
             api.scaler,
+            api.canary,
             api.bench.control.context.host,
             group=asyncio.TaskGroup(),
         )

@@ -212,3 +212,33 @@ def test_status_warns_of_a_public_app(api: ApiStub, run: Run) -> None:
     api.on("GET /v1/apps/web", an_app() | {"warning": "web is also reached from outside"})
     api.on("GET /v1/apps/web/machines", [a_machine()])
     assert "Warning: web is also reached from outside" in run("status", "-a", "web").err
+
+
+REPORT: dict[str, Any] = {
+    "started_at": "2026-01-02T03:04:05Z",
+    "took_ms": 412,
+    "networks": [1, 2],
+    "left_out": [3],
+    "tried": 450,
+    "breach": 1,
+    "blind": 0,
+    "drift": 0,
+    "findings": [{"kind": "breach", "network": 1, "message": "a Machine could do something"}],
+}
+
+
+def test_canary(api: ApiStub, run: Run) -> None:
+    """A run now, or the newest report; what was found is in the exit status."""
+    api.on("POST /v1/canary", {"report": REPORT})
+    ended = run("canary")
+    assert 1 == ended.code
+    first, more, finding = ended.out.splitlines()
+    assert "Tried 450 things in 2 networks within 412 ms" in first
+    assert "1 breaches, 0 blind, 0 drift" in first
+    assert "1 more networks" in more
+    assert "  breach: a Machine could do something" == finding
+    api.on("GET /v1/canary", {"report": REPORT | {"findings": [], "breach": 0}, "counters": {}})
+    assert 0 == run("canary", "--latest").code
+    api.on("GET /v1/canary", {"report": None, "counters": {}})
+    ended = run("canary", "--latest")
+    assert (0, "The canary has not run yet.\n") == (ended.code, ended.out)

@@ -1,0 +1,68 @@
+"""What Roost tells a Prometheus of itself; Fly's own series of apps are not among it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from roost.api.parts import CanaryService
+from roost.canary.base import Kind
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def render(canary: CanaryService) -> bytes:
+    """All series in Prometheus's text format."""
+    registry = CollectorRegistry()
+    registry.register(_Canary(canary))
+    return generate_latest(registry)
+
+
+class _Canary(Collector):
+    """The canary's counters, and what its newest run found."""
+
+    def __init__(self, canary: CanaryService) -> None:
+        self._canary = canary
+
+    def collect(self) -> Iterator[Metric]:
+        """The series."""
+        counters = self._canary.counters
+        for name, text, value in (
+            ("runs", "Runs that told something", counters.runs),
+            ("failed_runs", "Runs that could not be done", counters.failed),
+            ("attempts", "Things tried", counters.tried),
+        ):
+            yield CounterMetricFamily(f"roost_canary_{name}", text, value=value)
+        found = CounterMetricFamily(
+            "roost_canary_findings", "Findings of all runs", labels=["kind"]
+        )
+        for kind, value in (
+            (Kind.BREACH, counters.breaches),
+            (Kind.BLIND, counters.blind),
+            (Kind.DRIFT, counters.drift),
+        ):
+            found.add_metric([str(kind)], value)
+        yield found
+        yield from self._newest()
+
+    def _newest(self) -> Iterator[Metric]:
+        report = self._canary.latest
+        if report is None:
+            return
+        open_now = GaugeMetricFamily(
+            "roost_canary_open_findings", "Findings of the newest run", labels=["kind"]
+        )
+        for kind in Kind:
+            open_now.add_metric([str(kind)], report.count(kind))
+        yield open_now
+        yield GaugeMetricFamily(
+            "roost_canary_last_run_timestamp_seconds",
+            "When the newest run began",
+            value=report.started_at / 1000,
+        )
+        yield GaugeMetricFamily(
+            "roost_canary_last_run_seconds", "How long it took", value=report.took / 1000
+        )
