@@ -112,7 +112,7 @@ def state(routes: Iterable[BaseRoute]) -> None:
         need, path = need_of(route), str(getattr(route, "path", route))
         if need is None:
             raise TypeError(f"the route {path} must state what it needs, once: see roost.api.needs")
-        place = _named(path) if need.place is Place.PATH else str(need.place)
+        place = named(path) if need.place is Place.PATH else str(need.place)
         if place == "host" and need.right not in (Right.ANY, Right.OPERATE):
             raise TypeError(f"the route {path} names nothing to have the right {need.right} on")
         if isinstance(route, APIRoute):
@@ -120,7 +120,7 @@ def state(routes: Iterable[BaseRoute]) -> None:
             route.openapi_extra = {**(route.openapi_extra or {}), EXTRA: said}
 
 
-def _named(path: str) -> str:
+def named(path: str) -> str:
     """What a path names most closely: the counterpart of `target_of` for a path template."""
     parts = path.split("/")
     known = (("{machine_id}", "machine"), ("{app}", "app"), ("{org}", "org"))
