@@ -31,6 +31,7 @@ bench: setup ## measure wake-up, added latency and ten thousand sleepers; prints
 
 docs: setup ## regenerate the pages that are made from code
 	$(BIN)/python scripts/gen_cli_docs.py
+	$(BIN)/python scripts/gen_access_docs.py
 	$(BIN)/python scripts/gen_fly_toml_docs.py
 
 clean: ## remove what was built

@@ -51,7 +51,7 @@ class Need:
     def check(self, connection: HTTPConnection, parts: Parts, caller: Caller) -> None:
         """Raises ForbiddenError or NotFoundError; does nothing where the handler judges."""
         if self.place is Place.PATH and self.right is not Right.ANY:
-            caller.must(self.right, target_of(parts, caller, connection.path_params))
+            caller.must(self.right, target_of(parts, connection.path_params))
 
 
 _stated: dict[object, Need] = {}
@@ -84,13 +84,10 @@ def _actor(connection: HTTPConnection, caller: Caller) -> Actor:
     )
 
 
-def target_of(parts: Parts, caller: Caller, path: dict[str, Any]) -> Target:
-    """What a path names. Raises NotFoundError where it names an app that does not exist, or one
-    that the caller may not know of: a Machine's own sentence would tell that its app exists.
-    """
+def target_of(parts: Parts, path: dict[str, Any]) -> Target:
+    """What a path names. Raises NotFoundError where it names an app that does not exist."""
     if "app" in path:
         app = get_app(parts.control.context.store, str(path["app"]))
-        caller.must_know(of_app(app))
         return of_machine(app, str(path["machine_id"])) if "machine_id" in path else of_app(app)
     return of_org(str(path["org"])) if "org" in path else HOST
 
@@ -112,7 +109,7 @@ def state(routes: Iterable[BaseRoute]) -> None:
         need, path = need_of(route), str(getattr(route, "path", route))
         if need is None:
             raise TypeError(f"the route {path} must state what it needs, once: see roost.api.needs")
-        place = _named(path) if need.place is Place.PATH else str(need.place)
+        place = named(path) if need.place is Place.PATH else str(need.place)
         if place == "host" and need.right not in (Right.ANY, Right.OPERATE):
             raise TypeError(f"the route {path} names nothing to have the right {need.right} on")
         if isinstance(route, APIRoute):
@@ -120,7 +117,7 @@ def state(routes: Iterable[BaseRoute]) -> None:
             route.openapi_extra = {**(route.openapi_extra or {}), EXTRA: said}
 
 
-def _named(path: str) -> str:
+def named(path: str) -> str:
     """What a path names most closely: the counterpart of `target_of` for a path template."""
     parts = path.split("/")
     known = (("{machine_id}", "machine"), ("{app}", "app"), ("{org}", "org"))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from roost.control.address_request import AddressRequest, check_ports, check_request
-from roost.control.app_lookup import find_app, get_app
+from roost.control.app_lookup import find_app, get_app, must_be_same
 from roost.control.context import Context
 from roost.control.networks import Networks
 from roost.control.numbers import Numbers
@@ -52,15 +52,8 @@ class Addresses:
         ends = None if asked.lifetime_ms is None else self._now() + asked.lifetime_ms
         for _ in range(_MAX_TRIES):
             address = await self.new_private(owner, target, ports, ends)
-            # The app comes along so that it cannot be destroyed in between.
-            current = find_app(self._store, app)
-            try:
-                await self._store.commit(
-                    Put(address, expect=0), Put(current.record, expect=current.revision)
-                )
-            except ConflictError:
-                continue
-            return address
+            if await self._committed([Put(address, expect=0), self._still(owner)]):
+                return address
         raise ConflictError(f'app "{app}" is changed by too many at once', hint="try again")
 
     async def new_private(
@@ -130,11 +123,17 @@ class Addresses:
                     f'app "{owner.name}" has the shared address {address.ip} already',
                     hint=f"`roost ips list -a {owner.name}` shows it",
                 )
-            current = find_app(self._store, owner.name)
-            keep = Put(current.record, expect=current.revision)
-            if await self._committed([Put(address, expect=0), keep]):
+            if await self._committed([Put(address, expect=0), self._still(owner)]):
                 return address
         raise ConflictError("public addresses are taken by too many at once", hint="try again")
+
+    def _still(self, owner: App) -> Put:
+        """The app written as it is, so that it cannot be destroyed in between, nor be another
+        one of the same name. Raises NotFoundError when that has happened.
+        """
+        must_be_same(self._store, owner)
+        current = find_app(self._store, owner.name)
+        return Put(current.record, expect=current.revision)
 
     def _find(self, app: str, ip: str) -> Stored[Address]:
         for stored in self._store.find(Address, "app", app):

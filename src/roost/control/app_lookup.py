@@ -26,3 +26,12 @@ def find_app(store: Store, name: str) -> Stored[App]:
 def get_app(store: Store, name: str) -> App:
     """The app. Raises NotFoundError (`app "x" not found`)."""
     return find_app(store, name).record
+
+
+def must_be_same(store: Store, app: App) -> None:
+    """Raises NotFoundError unless the app of this name is still this one: asked right before a
+    commit that writes under the name, after anything that took time. Meanwhile it may have been
+    destroyed, and another organization may have made one of that name.
+    """
+    if get_app(store, app.name).number != app.number:
+        raise app_not_found(app.name)

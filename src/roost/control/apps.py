@@ -76,7 +76,7 @@ class Apps:
             created_at=self._context.clock.now_ms(),
         )
         try:
-            await self._store.commit(Put(app, expect=0))
+            await self._store.commit(*self._belongings(checked), Put(app, expect=0))
         except ConflictError:
             self._refuse_taken(checked)
             raise
@@ -149,14 +149,27 @@ class Apps:
         """The app itself goes last, with its few other records, so that a crash is repeatable."""
         while batch := self._store.find(Machine, "app", app.name, limit=_PAGE):
             await self._store.commit(*(Delete(Machine, s.record.key) for s in batch))
-        kinds: tuple[type[Record], ...] = (Address, Grant, Secret, Release, Token)
+        await self._store.commit(*self._belongings(app.name), Delete(App, app.name))
+
+    def _belongings(self, name: str) -> tuple[Change, ...]:
+        """Deletions of all that is under an app's name, also what was written in the moment in
+        which an earlier app of that name went.
+        """
+        kinds: tuple[type[Record], ...] = (
+            Machine,
+            Address,
+            Grant,
+            Secret,
+            Release,
+            Token,
+        )
         changes: list[Change] = [
             Delete(kind, stored.record.key)
             for kind in kinds
-            for stored in self._store.find(kind, "app", app.name)
+            for stored in self._store.find(kind, "app", name)
         ]
-        changes += [Delete(Counter, f"{series}/{app.name}") for series in ("secret", "release")]
-        await self._store.commit(*changes, Delete(App, app.name))
+        changes += [Delete(Counter, f"{series}/{name}") for series in ("secret", "release")]
+        return tuple(changes)
 
     async def _refuse_ended(self, app: App) -> None:
         """An organization that began to end while the app was made takes it along."""

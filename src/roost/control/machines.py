@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from roost.control import leases, machine_edits
-from roost.control.app_lookup import get_app
+from roost.control.app_lookup import get_app, must_be_same
 from roost.control.config_check import check_config, check_metadata, check_region, stop_timeout_ms
 from roost.control.context import Context
 from roost.control.edit import edit_machine, machine_not_found
@@ -57,6 +57,7 @@ class Machines:
         if ttl is not None:
             lease = self._new_lease(machine, ttl, "", request.lease_owner)
             machine = machine.model_copy(update={"lease": lease})
+        must_be_same(self._store, owner)
         self._refuse_closing(app)
         self._refuse_taken(owner, request.name)
         await self._store.commit(Put(machine, expect=0), *self._tombstones.excess(app))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from roost.control.app_lookup import get_app
+from roost.control.app_lookup import get_app, must_be_same
 from roost.control.context import Context
 from roost.control.numbers import Numbers
 from roost.errors import ConflictError, NotFoundError
@@ -39,7 +39,8 @@ class Releases:
         description: str = "",
     ) -> Release:
         """The next release of an app, `running`. Raises NotFoundError."""
-        name = get_app(self._store, app).name
+        owner = get_app(self._store, app)
+        name = owner.name
         version = await self._numbers.take(f"release/{name}")
         now = self._context.clock.now_ms()
         release = Release(
@@ -54,6 +55,7 @@ class Releases:
             config=config,
             created_at=now,
         )
+        must_be_same(self._store, owner)
         await self._store.commit(Put(release, expect=0), *self._drop_old(name))
         return release
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from roost.control.app_lookup import get_app
+from roost.control.app_lookup import get_app, must_be_same
 from roost.control.context import Context
 from roost.control.key_file import read_key
 from roost.control.numbers import Numbers
@@ -40,12 +40,14 @@ class Secrets:
         Running Machines see it when they are started next. Raises InvalidError (name, size,
         number), NotFoundError (app), UnavailableError (key file).
         """
-        name = get_app(self._store, app).name
+        owner = get_app(self._store, app)
+        name = owner.name
         for key, value in values.items():
             _check(key, value)
         version = await self._numbers.take(f"secret/{name}")
         for _ in range(_MAX_TRIES):
             self._check_count(name, values)
+            must_be_same(self._store, owner)
             changes = [self._change(name, key, value, version) for key, value in values.items()]
             try:
                 await self._store.commit(*changes)

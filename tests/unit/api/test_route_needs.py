@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 
 from roost.api import app as app_module
 from roost.api import needs as needs_module
@@ -332,7 +332,7 @@ def test_a_list_of_a_strange_organization(tmp_path: Path, path: str) -> None:
     with_world(tmp_path, body)
 
 
-def test_a_route_must_state_its_need(tmp_path: Path) -> None:
+def test_a_route_must_state_its_need() -> None:
     """The API is not made with a route that states none, two, or one that nothing answers."""
     silent, twice, lost = APIRouter(), APIRouter(), APIRouter()
 
@@ -352,10 +352,29 @@ def test_a_route_must_state_its_need(tmp_path: Path) -> None:
         with pytest.raises(TypeError, match="the route /"):
             needs_module.state(router.routes)
 
+
+def test_no_route_is_added_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that is not in a router is seen to as well."""
+    add_docs = app_module._add_docs
+
+    def add_more(app: FastAPI) -> None:
+        add_docs(app)
+        app.get("/v1/stray")(lambda: "")
+
     async def body(api: ApiBench) -> None:
-        api.app.get("/v1/stray")(three)
+        monkeypatch.setattr(app_module, "_add_docs", add_more)
+        parts = api.app.state.parts
         with pytest.raises(TypeError, match="/v1/stray"):
-            app_module._refuse_strays(api.app)
+            app_module.create_app(
+                parts.control,
+                parts.deployer,
+                parts.scaler,
+                parts.canary,
+                parts.host,
+                group=parts.group,
+            )
 
     with_api(tmp_path, body)
 

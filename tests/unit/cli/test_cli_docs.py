@@ -42,7 +42,7 @@ def every() -> list[tuple[str, Any]]:
     return [leaf for path, command in tops for leaf in leaves(command, path)]
 
 
-@pytest.mark.parametrize("name", ["gen_cli_docs.py", "gen_fly_toml_docs.py"])
+@pytest.mark.parametrize("name", ["gen_cli_docs.py", "gen_fly_toml_docs.py", "gen_access_docs.py"])
 def test_the_reference_is_current(name: str) -> None:
     """The pages of docs/reference say what the commands and the parser say."""
     script = ROOT / "scripts" / name
