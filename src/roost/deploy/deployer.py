@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from roost import __version__
+from roost.control.app_dir import check_app_dir
 from roost.control.releases import ReleaseStatus
 from roost.control.service import Control
-from roost.deploy.app_dir import check_app_dir
 from roost.deploy.came_up import Watch
 from roost.deploy.first_address import plan_address
 from roost.deploy.leases import Leases, holding
