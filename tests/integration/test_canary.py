@@ -346,6 +346,10 @@ async def test_a_file_of_roosts_in_a_machine_is_a_breach(tmp_path: Path) -> None
         assert 0 == await seen_below()
         inside.write_text("a token")
         assert 1 == await seen_below()
+        inside.unlink()
+        (root / "app").mkdir()
+        script = f"mount --bind {world.home.root} {root}/app && {script}"
+        assert 1 == await seen_below(), "bound at another path"
 
 
 @isolated

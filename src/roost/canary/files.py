@@ -1,5 +1,6 @@
 """What a Machine's processes see of ROOST_HOME: nothing, by design. Blocks briefly.
 
+A file is looked for at its own path, and below every mount of the Machine's that could show it.
 A Machine's root may hold symbolic links made to mislead; they are resolved inside that root
 (openat2), and nothing but regular files is ever opened for reading.
 """
@@ -8,10 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from roost.home import Home
 
@@ -33,15 +36,70 @@ def seen_by(pid: int, netns: Path, paths: Iterable[Path]) -> Iterator[tuple[Path
     Nothing when the process is gone; that it is the Machine's is told by its network namespace.
     """
     try:
-        fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return
     try:
-        found = [(path, visible(fd, path)) for path in paths]
+        ours, theirs = _mounts("thread-self"), _mounts(str(pid))
+        found = [(path, _seen(root, path, ours, theirs)) for path in paths]
+    except OSError:
+        return
     finally:
-        os.close(fd)
+        os.close(root)
     if _lives_in(pid, netns):
         yield from found
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file system (by device), which folder of it is shown, and where."""
+
+    device: str
+    root: PurePosixPath
+    point: PurePosixPath
+
+
+def read_mounts(text: str) -> list[Mount]:
+    """The mounts in a /proc/<pid>/mountinfo. Pure."""
+    fields = (line.split() for line in text.splitlines())
+    return [
+        Mount(words[2], PurePosixPath(_plain(words[3])), PurePosixPath(_plain(words[4])))
+        for words in fields
+        if len(words) > 4
+    ]
+
+
+def places(path: Path, ours: Iterable[Mount], theirs: Iterable[Mount]) -> list[Path]:
+    """Where a file of ours could be seen through others' mounts: at its own path, and wherever
+    the folder that holds it is shown. Pure.
+    """
+    over = [mount for mount in ours if path.is_relative_to(mount.point)]
+    if not over:
+        return [path]
+    mine = max(reversed(over), key=lambda mount: len(mount.point.parts))
+    inside = mine.root / path.relative_to(mine.point)
+    shown = (
+        Path(mount.point / inside.relative_to(mount.root))
+        for mount in theirs
+        if mount.device == mine.device and inside.is_relative_to(mount.root)
+    )
+    return list(dict.fromkeys([path, *shown]))
+
+
+def _seen(root: int, path: Path, ours: list[Mount], theirs: list[Mount]) -> str:
+    for place in places(path, ours, theirs):
+        if how := visible(root, place, path):
+            return how
+    return ""
+
+
+def _mounts(process: str) -> list[Mount]:
+    return read_mounts(Path(f"/proc/{process}/mountinfo").read_text(encoding="utf-8"))
+
+
+def _plain(text: str) -> str:
+    """Without the octal escapes of mountinfo."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
 def _lives_in(pid: int, netns: Path) -> bool:
@@ -51,19 +109,20 @@ def _lives_in(pid: int, netns: Path) -> bool:
         return False
 
 
-def visible(root: int, path: Path) -> str:
-    """How an absolute path of ours is there below another root: "" when it is not.
+def visible(root: int, place: Path, path: Path) -> str:
+    """How a file of ours is there at a place below another root: "" when it is not.
 
     A file of the same name that is not ours does not count.
     """
     try:
-        fd = _open_below(root, path)
+        fd = _open_below(root, place)
     except OSError:
         return ""
     try:
-        return _same(fd, path)
+        how = _same(fd, path)
     finally:
         os.close(fd)
+    return f"{how} at {place}" if how else ""
 
 
 def _same(fd: int, path: Path) -> str:

@@ -20,7 +20,8 @@ _AFTER_BLIND = (
     "log, and restart the daemon, which mends routers"
 )
 _AFTER_DRIFT = (
-    "find out who changed it; restarting the daemon puts it back when the next Machine starts"
+    "find out who changed it; a restarted daemon puts it back, at the first Machine that starts "
+    "or run of the canary"
 )
 
 
@@ -69,8 +70,8 @@ def _place(network: int) -> str:
 
 
 def _bounded(found: Iterable[Finding]) -> list[Finding]:
-    """At most MAX_FINDINGS, with one that counts the rest by network."""
-    every = list(found)
+    """Each sentence once, at most MAX_FINDINGS, with one that counts the rest by network."""
+    every = list({finding.sentence: finding for finding in found}.values())
     kept, rest = every[:MAX_FINDINGS], every[MAX_FINDINGS:]
     if not rest:
         return kept

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from roost.control import leases, machine_edits
+from roost.control.app_dir import checked
 from roost.control.app_lookup import get_app, must_be_same
 from roost.control.config_check import check_config, check_metadata, check_region, stop_timeout_ms
 from roost.control.context import Context
@@ -47,6 +49,8 @@ class Machines:
         """
         owner = get_app(self._store, app)
         check_config(request.config, self._context.host)
+        config = await checked(request.config, self._context.home)
+        request = replace(request, config=config)
         check_region(request.region, self._context.host)
         ttl = None if request.lease_ttl is None else leases.check_ttl(request.lease_ttl)
         if request.name:
@@ -110,11 +114,13 @@ class Machines:
         """
         before = self.get(app, machine_id)
         check_config(request.config, self._context.host)
+        known = before.config.app_dir
+        config = await checked(request.config, self._context.home, known=known)
         self._allow_update(before, request, nonce)
         image = await self._context.agent.resolve_image(request.config.image)
         register = request.skip_service_registration
         new = NewVersion(
-            config=request.config,
+            config=config,
             image_digest=image.digest,
             instance_id=self._ulid(),
             launch=not request.skip_launch,

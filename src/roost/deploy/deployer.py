@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from roost import __version__
 from roost.control.address_warnings import about_exposure
+from roost.control.app_dir import check_app_dir
 from roost.control.releases import ReleaseStatus
 from roost.control.service import Control
-from roost.deploy.app_dir import check_app_dir
 from roost.deploy.came_up import Watch
 from roost.deploy.first_address import plan_address
 from roost.deploy.leases import Leases, holding

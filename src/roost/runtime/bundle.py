@@ -113,7 +113,7 @@ def config(spec: ContainerSpec, user: User, facts: Facts) -> dict[str, object]:
             *({"type": name} for name in ("pid", "mount", "ipc", "uts", "cgroup")),
             {"type": "network", "path": str(spec.netns)},
         ],
-        "maskedPaths": [*MASKED, *_hidden(facts)],
+        "maskedPaths": [*MASKED, *_hidden(spec, facts)],
         "readonlyPaths": list(READ_ONLY),
         "seccomp": profile(facts.machine),
     }
@@ -139,14 +139,25 @@ def config(spec: ContainerSpec, user: User, facts: Facts) -> dict[str, object]:
     return document
 
 
-def _hidden(facts: Facts) -> list[str]:
-    """Hidden host paths as seen through the binds that would show them."""
-    return [
-        bind.target + path[len(bind.source) :]
-        for bind in facts.binds
-        for path in facts.hidden
-        if path.startswith(bind.source.rstrip("/") + "/")
-    ]
+def _hidden(spec: ContainerSpec, facts: Facts) -> list[str]:
+    """Hidden host paths as seen through the binds that would show them, or a part of them."""
+    binds = [*facts.binds, *_app_folder(spec)]
+    shown = [_shown(bind, path) for bind in binds for path in facts.hidden]
+    return [target for target in shown if target]
+
+
+def _app_folder(spec: ContainerSpec) -> list[Bind]:
+    return [] if spec.app_dir is None else [Bind(source=str(spec.app_dir), target=APP_DIR)]
+
+
+def _shown(bind: Bind, path: str) -> str:
+    """Where a bind shows a host path: below its target, or, bound from within, all of it; "" if
+    nowhere.
+    """
+    source = bind.source.rstrip("/") + "/"
+    if path.startswith(source):
+        return bind.target.rstrip("/") + "/" + path[len(source) :]
+    return bind.target if source.startswith(path.rstrip("/") + "/") else ""
 
 
 def _mounts(spec: ContainerSpec, facts: Facts) -> list[dict[str, object]]:
@@ -171,8 +182,7 @@ def _mounts(spec: ContainerSpec, facts: Facts) -> list[dict[str, object]]:
     binds = list(facts.binds)
     if facts.init is not None:
         binds.append(Bind(source=str(facts.init), target=INIT))
-    if spec.app_dir is not None:
-        binds.append(Bind(source=str(spec.app_dir), target=APP_DIR))
+    binds += _app_folder(spec)
     return mounts + [_bind(bind, recursive=facts.rootless) for bind in binds]
 
 

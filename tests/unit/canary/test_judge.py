@@ -6,10 +6,10 @@ from roost.canary.base import Attempt, Drift, Kind, Means, Outcome, Probed
 from roost.canary.judge import MAX_FINDINGS, findings
 
 
-def outcome(*, wanted: bool, happened: bool, network: int = 3, how: str = "") -> Outcome:
-    attempt = Attempt(
-        what="reach DNS of network 7", network=network, to="fdaa:0:7::3", means=Means.UDP
-    )
+def outcome(
+    *, wanted: bool, happened: bool, network: int = 3, how: str = "", to: str = "fdaa:0:7::3"
+) -> Outcome:
+    attempt = Attempt(what="reach DNS of network 7", network=network, to=to, means=Means.UDP)
     return Outcome(attempt=attempt, wanted=wanted, happened=happened, how=how)
 
 
@@ -50,9 +50,14 @@ def test_drift_shows_its_first_lines() -> None:
 
 
 def test_breaches_come_first_and_are_bounded() -> None:
-    """A network that is wide open gives a bounded number of alarms, the last counts the rest."""
+    """A network that is wide open gives a bounded number of alarms, none twice; the last of a
+    kind counts the rest.
+    """
     seen = [outcome(wanted=True, happened=False)]
-    seen += [outcome(wanted=False, happened=True, network=1 + n % 2) for n in range(250)]
+    seen += [
+        outcome(wanted=False, happened=True, network=1 + n % 2, to=f"port {n}") for n in range(250)
+    ]
+    seen += seen
     found = findings(Probed(outcomes=tuple(seen)))
     assert MAX_FINDINGS + 2 == len(found)
     assert {Kind.BREACH} == {each.kind for each in found[:-1]}

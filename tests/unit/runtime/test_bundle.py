@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from roost.images.host import host_image
 from roost.runtime.base import ContainerSpec
 from roost.runtime.bundle import CAPABILITIES, DEFAULT_PATH, INIT, Bind, Facts, config
@@ -112,6 +114,24 @@ def test_home_inside_a_shown_folder_is_masked() -> None:
     assert "/usr/lib/roost" in masked
     assert "/seen/roost" in masked
     assert "/other" not in masked
+
+
+@pytest.mark.parametrize("source", ["/data/roost", "/data/roost/", "/data/roost/run"])
+def test_home_shown_itself_is_masked(source: str) -> None:
+    """A bind of ROOST_HOME, or of a folder in it, shows nothing."""
+    binds = (Bind(source=source, target="/seen"), Bind(source="/data/roost2", target="/other"))
+    facts = replace(FACTS, binds=binds, hidden=("/data/roost",))
+    masked = _made(facts=facts)["linux"]["maskedPaths"]
+    assert "/seen" in masked
+    assert not [path for path in masked if path.startswith("/other")]
+
+
+@pytest.mark.parametrize(("folder", "masked"), [("/data/roost", "/app"), ("/data", "/app/roost")])
+def test_home_in_the_app_folder_is_masked(folder: str, masked: str) -> None:
+    """An app's folder that is or holds ROOST_HOME shows nothing of it."""
+    facts = replace(FACTS, hidden=("/data/roost",))
+    made = _made(replace(SPEC, app_dir=Path(folder)), facts=facts)
+    assert masked in made["linux"]["maskedPaths"]
 
 
 def test_user_namespace_leaves_out_what_it_cannot_have() -> None:

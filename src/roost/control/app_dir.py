@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from roost.errors import InvalidError
 from roost.home import Home
+from roost.model.machine_config import MachineConfig
 
 _SYSTEM = tuple(map(Path, ("/root", "/etc", "/run", "/proc", "/sys", "/dev", "/boot")))
 """Holding one of these would show keys, passwords or the host's own interfaces."""
@@ -30,3 +32,14 @@ def check_app_dir(text: str, home: Home) -> str:
             hint="put fly.toml and the app into a folder of their own",
         )
     return str(path)
+
+
+async def checked(config: MachineConfig, home: Home, *, known: str | None = None) -> MachineConfig:
+    """The configuration with its app folder checked, as real path; `known` was checked before.
+
+    Raises InvalidError as `check_app_dir`.
+    """
+    if not config.app_dir or config.app_dir == known:
+        return config
+    path = await asyncio.to_thread(check_app_dir, config.app_dir, home)
+    return config.model_copy(update={"app_dir": path})
