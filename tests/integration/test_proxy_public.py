@@ -178,7 +178,7 @@ def test_a_shared_port_closes_with_its_last_app(outside: Outside) -> None:
 
 
 def test_no_names_are_served_outside(outside: Outside) -> None:
-    """A public network has no DNS."""
+    """A public network has no DNS, whatever its prefix."""
 
     def ask() -> bytes:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
@@ -188,6 +188,8 @@ def test_no_names_are_served_outside(outside: Outside) -> None:
             return sock.recv(512)
 
     ip(outside.netns, "addr add fdaa::3/128 dev lo nodad")
+    prefixed = {**public_network(str(outside.netns)), "prefix": "fdaa:0:9::/48"}
+    outside.control.put("network", prefixed)
     with pytest.raises(ConnectionRefusedError):
         call_inside(outside.netns, ask)
 

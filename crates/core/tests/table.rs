@@ -9,7 +9,7 @@
     clippy::indexing_slicing
 )]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
@@ -49,7 +49,19 @@ fn ports() -> impl Strategy<Value = Vec<u16>> {
     prop::collection::vec(prop::sample::select(PORTS.to_vec()), 0..3)
 }
 
-/// An address that one app has for itself, as the agent sees to it, or one that all may share.
+/// An app's addresses, each once. One that it has for itself no other app has, as the agent sees to it.
+fn addresses_of(app: u8) -> impl Strategy<Value = Vec<Value>> {
+    let addresses = prop::collection::vec(address(app), 0..4);
+    addresses.prop_map(|addresses| {
+        let place = |one: &Value| format!("{} {}", one["network"], one["ip"]);
+        let each: BTreeMap<_, _> = addresses
+            .into_iter()
+            .map(|one| (place(&one), one))
+            .collect();
+        each.into_values().collect()
+    })
+}
+
 fn address(app: u8) -> impl Strategy<Value = Value> {
     let ports = prop::option::of(ports());
     (0..3_u8, 0..20_u8, any::<bool>(), ports).prop_map(move |(network, host, shared, ports)| {
@@ -65,7 +77,7 @@ fn address(app: u8) -> impl Strategy<Value = Value> {
 
 fn apps() -> impl Strategy<Value = Entity> {
     (0..4_u8).prop_flat_map(|id| {
-        let addresses = prop::collection::vec(address(id), 0..4);
+        let addresses = addresses_of(id);
         let hosts = prop::sample::subsequence(vec!["x", "y"], 0..=2);
         (addresses, hosts).prop_map(move |(addresses, hosts)| app(id, &addresses, &hosts))
     })
@@ -150,11 +162,7 @@ fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
         let (network, ip) = (&address.network, address.ip);
         for port in PORTS {
             let served = !serving(state, &app.id, port).is_empty();
-            let mut here = app
-                .addresses
-                .iter()
-                .filter(|one| one.network == *network && one.ip == ip);
-            let offered = here.any(|one| one.offers(port));
+            let offered = address.offers(port);
             match table.call(network, ip, port) {
                 Call::Shared => prop_assert!(address.shared),
                 Call::NotServed(found) => prop_assert!(found.id == app.id && !served),

@@ -51,6 +51,14 @@ struct Admitted {
     caller: Option<Arc<Machine>>,
 }
 
+/// What becomes of a connection.
+enum Decision {
+    Serve(Target),
+    /// The caller has to say which app it means.
+    AskName,
+    Refuse,
+}
+
 /// Serves a connection, or resets it. Nothing is read before it is known that the caller may call.
 pub(crate) fn dispatch(worker: &Rc<Worker>, network: &Name, stream: TcpStream, client: SocketAddr) {
     let Ok(local) = stream.local_addr() else {
@@ -62,46 +70,48 @@ pub(crate) fn dispatch(worker: &Rc<Worker>, network: &Name, stream: TcpStream, c
         client,
         local,
     };
-    let counted = Counted::new(&worker.shared.connections);
-    let admitted = {
-        let table = worker.shared.table();
-        match table.call(network, local.ip(), local.port()) {
-            Call::Shared => None,
-            Call::Offered(offer) => Some(inbound.admit(&table, offer).map_err(Some)),
-            Call::NotServed(app) => Some(Err(Some(inbound.not_served(&app.id)))),
-            Call::NotHere(app) => Some(Err(Some(inbound.not_here(&app.id)))),
-            Call::Unknown => Some(Err(None)),
-        }
-    };
     let worker = worker.clone();
-    match admitted.map(|admitted| inbound.target(&worker, admitted, None)) {
-        None => spawn_counted(counted, by_name::serve(worker, stream, inbound)),
-        Some(None) => tcp::reset(stream),
-        Some(Some(target)) if target.service_port.is_http() => {
-            let serving = http::serve(worker, stream, target, Buffer::default());
-            spawn_counted(counted, serving);
-        }
-        Some(Some(target)) => {
-            let serving = tcp::serve(worker, stream, target, Buffer::default());
-            spawn_counted(counted, serving);
-        }
+    let counted = Counted::new(&worker.shared.connections);
+    // The futures are made inside their tasks: one that is handed in takes its room twice.
+    match inbound.decide(&worker) {
+        Decision::Refuse => tcp::reset(stream),
+        Decision::AskName => drop(spawn_local(async move {
+            let _counted = counted;
+            by_name::serve(worker, stream, inbound).await;
+        })),
+        Decision::Serve(target) if target.service_port.is_http() => drop(spawn_local(async move {
+            let _counted = counted;
+            http::serve(worker, stream, target, Buffer::default()).await;
+        })),
+        Decision::Serve(target) => drop(spawn_local(async move {
+            let _counted = counted;
+            tcp::serve(worker, stream, target, Buffer::default()).await;
+        })),
     }
 }
 
-fn spawn_counted(counted: Counted, serving: impl Future<Output = ()> + 'static) {
-    spawn_local(async move {
-        let _counted = counted;
-        serving.await;
-    });
-}
-
 impl Inbound {
+    fn decide(&self, worker: &Rc<Worker>) -> Decision {
+        let admitted = {
+            let (table, local) = (worker.shared.table(), self.local);
+            match table.call(&self.network, local.ip(), local.port()) {
+                Call::Shared => return Decision::AskName,
+                Call::Unknown => return Decision::Refuse,
+                Call::Offered(offer) => self.admit(&table, offer),
+                Call::NotServed(app) => Err(self.not_served(&app.id)),
+                Call::NotHere(app) => Err(self.not_here(&app.id)),
+            }
+        };
+        let target = self.target(worker, admitted, None);
+        target.map_or(Decision::Refuse, Decision::Serve)
+    }
+
     /// What the caller means by a name in lower case, at an address that several apps share.
     pub(crate) fn target_by_name(&self, worker: &Rc<Worker>, name: &str) -> Named {
         let admitted = {
             let (table, local) = (worker.shared.table(), self.local);
             match table.call_by_name(&self.network, local.ip(), local.port(), name) {
-                Some(offer) => self.admit(&table, offer).map_err(Some),
+                Some(offer) => self.admit(&table, offer),
                 None => return Named::Nobody,
             }
         };
@@ -115,6 +125,7 @@ impl Inbound {
         if !offer.allows(caller.map(|machine| &*machine.app)) {
             return Err(self.not_allowed(&offer.app.id, caller));
         }
+        check_handlers(&offer)?;
         Ok(Admitted {
             app: offer.app.id.clone(),
             port: offer.port.clone(),
@@ -133,14 +144,13 @@ impl Inbound {
     fn target(
         &self,
         worker: &Rc<Worker>,
-        admitted: Result<Admitted, Option<Denial>>,
+        admitted: Result<Admitted, Denial>,
         name: Option<Name>,
     ) -> Option<Target> {
         let shared = &worker.shared;
-        let admitted = match admitted.and_then(served) {
+        let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(denial) => {
-                let denial = denial?;
                 let code = Some(denial.code);
                 shared.log_at(denial.level, &denial.app, None, code, &denial.message, None);
                 return None;
@@ -206,17 +216,16 @@ impl Denial {
 }
 
 /// Refuses what the port's handlers ask for and this proxy cannot do.
-fn served(admitted: Admitted) -> Result<Admitted, Option<Denial>> {
-    let port = &admitted.port;
-    let mut handlers = port.handlers.iter();
+fn check_handlers(offer: &Offer<'_>) -> Result<(), Denial> {
+    let mut handlers = offer.port.handlers.iter();
     let Some(handler) = handlers.find(|handler| **handler != Handler::Http) else {
-        return Ok(admitted);
+        return Ok(());
     };
     let message = format!(
         "port {} has the handler {handler:?}, which is not served",
-        port.port
+        offer.port.port
     );
-    Err(Some(Denial::of_app(&admitted.app, message)))
+    Err(Denial::of_app(&offer.app.id, message))
 }
 
 /// Counts an open client connection while it lives.

@@ -252,10 +252,9 @@ mod tests {
     }
 
     fn run(test: impl Future<Output = ()>) {
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let mut runtime = runtime;
-        runtime.enable_time();
-        let runtime = runtime.build_local(tokio::runtime::LocalOptions::default());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build_local(tokio::runtime::LocalOptions::default());
         runtime.unwrap().block_on(test);
     }
 

@@ -29,8 +29,9 @@ pub struct ClientHello {
 pub struct HelloError(pub &'static str);
 
 /// Reads the `ClientHello` at the beginning of `bytes`; `None` when more bytes are needed. What follows
-/// it is not looked at.
+/// it is not looked at, nor anything behind the first [`MAX_HELLO`] bytes.
 pub fn client_hello(bytes: &[u8]) -> Result<Option<ClientHello>, HelloError> {
+    let bytes = bytes.get(..MAX_HELLO).unwrap_or(bytes);
     match records::handshake(bytes)? {
         Some(message) => hello::parse(&message).map(Some),
         None if bytes.len() >= MAX_HELLO => Err(HelloError("the ClientHello is too long")),

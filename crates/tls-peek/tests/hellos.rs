@@ -160,6 +160,7 @@ fn bounds_the_hello() {
     assert!(hello.len() > MAX_HELLO);
     assert_eq!(client_hello(&hello[..MAX_HELLO - 1]), Ok(None));
     assert!(client_hello(&hello[..MAX_HELLO]).is_err());
+    assert!(client_hello(&hello).is_err());
     assert_eq!(
         client_hello(&records(&message(Some(&padding)), MAX_HELLO)),
         Ok(Some(named(None)))

@@ -43,6 +43,7 @@ impl Table {
                 called.sharers += 1;
             } else {
                 called.own = Some(app.id.clone());
+                called.ports = address.ports.as_deref().map(Box::from);
             }
             for port in ports.iter().filter(|port| address.offers(**port)) {
                 self.count_place(address, *port, touched);
@@ -90,7 +91,9 @@ impl Table {
             called.sharers = called.sharers.saturating_sub(1);
         } else {
             // Another app may have got it since.
-            called.own.take_if(|own| own == app);
+            if called.own.take_if(|own| own == app).is_some() {
+                called.ports = None;
+            }
         }
         if called.own.is_none() && called.sharers == 0 {
             entry.called.remove(&address.ip);

@@ -59,11 +59,9 @@ impl Table {
         let Some((entry, app)) = self.app_entry(name) else {
             return Call::Unknown;
         };
-        let here = |address: &Address| address.ip == ip && *address.network == *network;
-        let mut own = app.addresses.iter().filter(|address| here(address));
         match entry.offer(app, port) {
             None => Call::NotServed(app),
-            Some(_) if !own.any(|address| address.offers(port)) => Call::NotHere(app),
+            Some(_) if !called.offers(port) => Call::NotHere(app),
             Some(offer) => Call::Offered(offer),
         }
     }

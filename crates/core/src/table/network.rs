@@ -27,8 +27,19 @@ pub(super) struct NetworkEntry {
 pub(super) struct Called {
     /// The app that has it for itself.
     pub(super) own: Option<Name>,
+    /// The ports of that app which answer here; `None` means all. Kept here so that a call need not look
+    /// through all addresses of the app.
+    pub(super) ports: Option<Box<[u16]>>,
     /// How many apps share it.
     pub(super) sharers: usize,
+}
+
+impl Called {
+    /// Whether a port of the app that has it for itself answers.
+    pub(super) fn offers(&self, port: u16) -> bool {
+        let ports = self.ports.as_deref();
+        ports.is_none_or(|ports| ports.contains(&port))
+    }
 }
 
 impl NetworkEntry {
