@@ -7,15 +7,11 @@ anybody else may only keep what the app's Machines show already.
 
 from __future__ import annotations
 
-import asyncio
-
 from roost.api.auth import SOCKET
 from roost.api.caller import Caller
 from roost.api.parts import Parts
-from roost.deploy.app_dir import check_app_dir
 from roost.errors import ForbiddenError
 from roost.images.reference import is_file
-from roost.model.machine_config import MachineConfig
 from roost.plan.authority import HOST, Right
 
 
@@ -38,15 +34,3 @@ def must_show(
             "operator, or when asked by Roost's Unix socket",
             hint="deploy on the host itself, or use an image from a registry",
         )
-
-
-async def checked(parts: Parts, caller: Caller, app: str, config: MachineConfig) -> MachineConfig:
-    """A Machine's configuration with the real path of its folder.
-
-    Raises ForbiddenError, and InvalidError for a folder that nobody may show.
-    """
-    must_show(parts, caller, app, image=config.image, folder=config.app_dir)
-    if config.app_dir is None:
-        return config
-    folder = await asyncio.to_thread(check_app_dir, config.app_dir, parts.control.context.home)
-    return config.model_copy(update={"app_dir": folder})

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from roost.api.bodies import MachineBody, MetadataBody
 from roost.api.caller import CallerDep
-from roost.api.host_files import checked
+from roost.api.host_files import must_show
 from roost.api.needs import needs
 from roost.api.parts import PartsDep
 from roost.api.routes.nonce import Nonce
@@ -41,7 +41,8 @@ async def list_machines(
 @router.post("", dependencies=needs(Right.CHANGE))
 async def create_machine(parts: PartsDep, caller: CallerDep, app: str, body: MachineBody) -> Json:
     """Make a Machine. With `lease_ttl` the reply has the `nonce` of a lease on it."""
-    config = await checked(parts, caller, app, body.config)
+    config = body.config
+    must_show(parts, caller, app, image=config.image, folder=config.app_dir)
     machine = await parts.control.machines.create(
         app,
         CreateMachine(
@@ -74,7 +75,8 @@ async def update_machine(
     nonce: Nonce = None,
 ) -> Json:
     """Replace the whole configuration."""
-    config = await checked(parts, caller, app, body.config)
+    config = body.config
+    must_show(parts, caller, app, image=config.image, folder=config.app_dir)
     machine = await parts.control.machines.update(
         app,
         machine_id,
