@@ -128,6 +128,7 @@ def test_sharing_takes_two(tmp_path: Path) -> None:
         assert (accepted["state"], accepted["decided_by"]) == ("accepted", "other-org")
         (address,) = (await world.call("deploy", "GET", IPS)).json()["ips"]
         assert (address["ip"], address["org_slug"]) == (accepted["ip"], "other")
+        await world.call("other-org", "POST", "/v1/consoles", {"org": "other"})
         (network,) = (await world.call("other-org", "GET", "/v1/networks")).json()["networks"]
         assert (network["apps"], network["grants_in"], network["grants_out"]) == (1, 1, 0)
         again = await world.call("other-org", "POST", f"{path}/accept")

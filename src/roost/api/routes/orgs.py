@@ -10,6 +10,7 @@ from roost.api.needs import Place, needs
 from roost.api.parts import Parts, PartsDep
 from roost.api.sharing_views import grant_view, network_view
 from roost.api.views import Json, org_view
+from roost.control.apps import INTERNAL_PREFIX
 from roost.model.grants import Grant, GrantState
 from roost.model.records import App, Network
 from roost.plan.authority import Right, of_org
@@ -92,10 +93,16 @@ def _show(parts: Parts, network: Network) -> Json:
     outward = [one for one in grants.outgoing(network.org) if _home(parts, one) == network.id]
     return network_view(
         network,
-        apps=store.count(App, "network", str(network.id)),
+        apps=store.count(App, "network", str(network.id)) - _consoles(parts, network),
         grants_in=_accepted(inward),
         grants_out=_accepted(outward),
     )
+
+
+def _consoles(parts: Parts, network: Network) -> int:
+    """How many of a network's apps are Roost's own."""
+    console = f"{INTERNAL_PREFIX}{network.id}"
+    return int(parts.control.context.store.get(App, console) is not None)
 
 
 def _accepted(grants: list[Grant]) -> int:
