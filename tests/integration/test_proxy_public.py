@@ -24,7 +24,7 @@ from tests.support.proxy_control import (
     public_network,
     running_proxy,
 )
-from tests.support.proxy_world import World, echo, ip, namespace, served
+from tests.support.proxy_world import IPV6_FREEBIND, World, echo, ip, namespace, served
 
 pytestmark = [
     pytest.mark.root,
@@ -56,6 +56,8 @@ class Outside:
             sock = socket.socket(family)
             sock.settimeout(DEADLINE_S)
             try:
+                if six:
+                    sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
                 sock.bind((CALLER6 if six else CALLER4, 0))
                 sock.connect((address, port))
             except BaseException:
@@ -94,7 +96,8 @@ def outside(tmp_path: Path) -> Iterator[Outside]:
         control.put("app", app_at("one", OF_ONE, hosts=["one.example", "www.one.example"]))
         control.put("app", app_at("two", shared_by_two(), hosts=["two.example"]))
         ip(netns, *(f"addr add {address} dev lo" for address in (CALLER4, OWN4, SHARED4)))
-        ip(netns, *(f"addr add {address} dev lo nodad" for address in (CALLER6, OWN6, SHARED6)))
+        # Unlike a new IPv6 address, a route is in force when the command returns.
+        ip(netns, "route add local 2001:db8::/32 dev lo")
         one, two = listeners
         peers = stack.enter_context(contextlib.ExitStack())
         yield Outside(control=control, netns=netns, one=one, two=two, stack=peers)
@@ -187,7 +190,7 @@ def test_no_names_are_served_outside(outside: Outside) -> None:
             sock.send(bytes(12))
             return sock.recv(512)
 
-    ip(outside.netns, "addr add fdaa::3/128 dev lo nodad")
+    ip(outside.netns, "route add local fdaa::3/128 dev lo")
     prefixed = {**public_network(str(outside.netns)), "prefix": "fdaa:0:9::/48"}
     outside.control.put("network", prefixed)
     with pytest.raises(ConnectionRefusedError):
