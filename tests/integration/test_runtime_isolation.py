@@ -100,8 +100,8 @@ async def test_writable_layer_is_new_each_time() -> None:
 @isolated
 async def test_files_and_app_folder() -> None:
     """Given files are there with their modes, the app's folder is at /app and read-only."""
-    with short_home() as home:
-        app = home.root / "app"
+    with short_home() as home, short_home() as other:
+        app = other.root / "app"
         app.mkdir()
         (app / "code.py").write_text("print('from app')")
         script = "cat /etc/hosts; stat -c %a /etc/secret; python3 code.py; touch /app/x || true"
@@ -132,6 +132,20 @@ async def test_extra_host_folder() -> None:
         async with oci_runtime(home, host_paths=(tools.root,)) as runtime:
             spec = container(home, "cat", str(tools.root / "tool"))
             assert "tool" == (await run_to_end(runtime, spec))[1].strip()
+
+
+@isolated
+async def test_home_is_never_shown() -> None:
+    """ROOST_HOME as the app's folder, or named by the operator, is empty inside."""
+    with short_home() as home:
+        (home.root / "token").write_text("secret")
+        async with oci_runtime(home, host_paths=(home.root,)) as runtime:
+            command = f"ls -A /app {home.root} && ! cat {home.root}/token /app/token"
+            spec = container(home, "sh", "-c", command, app_dir=home.root)
+            ended, text = await run_to_end(runtime, spec)
+        assert 0 == ended.exit_code, text
+        assert "secret" not in text
+        assert 2 == text.count("No such file")
 
 
 STATUS = "grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status"
