@@ -130,6 +130,16 @@ def test_dedicated_addresses(world: World) -> None:
     assert (rows[FIRST]["type"], rows[FIRST6]["type"]) == ("v4", "v6")
 
 
+def test_machines_do_not_come_back_in(world: World) -> None:
+    """A Machine does not reach public addresses of its own host, and `reach` says so."""
+    world.allocate("one", "allocate-v4")
+    caller = world.rig.caller("inside")
+    assert caller.run("curl", "-sS", "-m", "2", f"http://{FIRST}/").code == 28
+    answer = world.rig.call("GET", f"/v1/reach?from=inside&to={FIRST}:80")
+    assert not answer["reaches"]
+    assert caller.curl("http://one.flycast/") == "this is one\n"
+
+
 def test_raw_tcp(world: World) -> None:
     """A raw service is reached at a dedicated address."""
     address = world.allocate("cache", "allocate-v4")

@@ -31,7 +31,10 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One address of an app: the audience and the ports that answer (none: all)."""
+    """One address of an app: the audience and the ports that answer (none: all).
+
+    A public one's audience is outside: no organization and no network.
+    """
 
     ip: str
     org: str

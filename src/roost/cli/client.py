@@ -11,14 +11,15 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
-from roost.cli.output import note
+from roost.cli.output import note, warn
 from roost.cli.session import Token, current, given_token, given_url
 from roost.cli.trust import VARIABLE, trusted, untrusted
 from roost.errors import DeniedError, InvalidError, NotFoundError, RoostError, UnavailableError
@@ -210,7 +211,24 @@ def connect(*, timeout: float = READ_TIMEOUT) -> Api:
     if url is None:
         _knock(home)
         return Api(base="http://roost", uds=home.api_socket, token=token, timeout=timeout)
+    if host := plain_host(url):
+        warn(f"your token goes to {host} over plain HTTP: use https:// (`roost up --tls-cert`)")
     return Api(base=url.rstrip("/"), uds=None, token=token, timeout=timeout)
+
+
+def plain_host(url: str) -> str | None:
+    """The host to which a token would go over a network in clear; None when it would not. Pure."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return None  # no address at all, which is said elsewhere
+    if parts.scheme != "http" or host in {"", "localhost"}:
+        return None
+    try:
+        return None if ip_address(host).is_loopback else host
+    except ValueError:
+        return host
 
 
 def _knock(home: Home) -> None:

@@ -116,6 +116,10 @@ class Reach:
 
     def _address(self, caller: Caller, network: Network, wanted: Target) -> Iterator[Step]:
         address = ip_address(wanted.text)
+        if any(address in pool for pool in self._context.public.networks):
+            why = f"{address} is this host's own: what leaves by egress may not come back in by it"
+            yield _step(Stage.ADDRESS, False, why)
+            return
         if isinstance(address, IPv4Address):
             yield _ipv4(network, address)
             return

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from roost.cli.client import plain_host
 from roost.cli.main import main
 from tests.support.api_stub import ApiStub
 from tests.support.cli import Run
@@ -50,6 +51,25 @@ def test_the_first_token_variable_wins(
     monkeypatch.setenv("ROOST_ACCESS_TOKEN", "roost")
     run("apps", "list")
     assert "Bearer roost" == api.asked[0].token
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://192.0.2.1:4280", "192.0.2.1"),
+        ("http://roost.example", "roost.example"),
+        ("http://[2001:db8::1]:80", "2001:db8::1"),
+        ("http://127.0.0.1:4280", None),
+        ("http://[::1]:80", None),
+        ("http://localhost", None),
+        ("https://roost.example", None),
+        ("http://[", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_token_in_clear_is_warned_of(url: str, host: str | None) -> None:
+    """Plain HTTP to anywhere but loopback shows the token to the network."""
+    assert host == plain_host(url)
 
 
 def test_errors_of_the_api_keep_sentence_and_hint(api: ApiStub, run: Run) -> None:

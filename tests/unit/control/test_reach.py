@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from roost.control.address_request import AddressRequest
+from roost.control.public_pool import PublicPool
 from roost.control.reach import Answer
 from roost.control.reach_callers import MayLook
+from roost.control.service import Control
 from roost.errors import InvalidError, NotFoundError
 from roost.model.records import App
 from tests.support.control_bench import Bench, with_bench
@@ -221,6 +225,22 @@ def test_an_unknown_source_and_one_of_others_are_the_same(tmp_path: Path, source
         await world(bench)
         with pytest.raises(NotFoundError, match=f"no app, Machine or network '{source}'"):
             ask(bench, source, "far", only("acme"))
+
+    with_bench(tmp_path, body)
+
+
+def test_public_addresses_of_the_host(tmp_path: Path) -> None:
+    """They are for outside: not reached from a Machine, whether an app has them or not."""
+
+    async def body(bench: Bench) -> None:
+        await world(bench)
+        pool = PublicPool(v4=(IPv4Network("198.51.100.8/30"),), v6=(IPv6Network("2001:db8::/64"),))
+        control = Control(replace(bench.control.context, public=pool))
+        for target in ("198.51.100.9:80", "[2001:db8::1]:80"):
+            answer = control.reach.explain("api", target, may_look=everything)
+            assert not answer.reaches
+            assert "this host's own" in answer.steps[-1].why
+        assert control.reach.explain("api", "198.51.100.1", may_look=everything).reaches
 
     with_bench(tmp_path, body)
 
