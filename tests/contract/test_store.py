@@ -225,6 +225,22 @@ def test_revisions_grow_by_one_under_concurrency(run: Run) -> None:
     run(body)
 
 
+def test_commits_are_made_in_the_order_in_which_they_began(run: Run) -> None:
+    """When a commit returns, or is refused, all that were begun before it are visible."""
+
+    async def body(store: Store) -> None:
+        await store.commit(Put(app("there")))
+        async with asyncio.TaskGroup() as group:
+            for number in range(300):
+                group.create_task(store.commit(Put(counter(f"c{number}"))))
+            await asyncio.sleep(0)
+            with pytest.raises(ConflictError):
+                await store.commit(Put(app("there"), expect=0))
+            assert store.count(Counter) == 300
+
+    run(body)
+
+
 def test_an_empty_commit_writes_nothing(run: Run) -> None:
     """Without changes there is no new revision."""
 

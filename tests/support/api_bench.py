@@ -33,7 +33,9 @@ class ScriptedDeployer:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self, app: str, request: DeployRequest, *, user: str) -> AsyncIterator[Progress]:
+    async def run(
+        self, app: str, request: DeployRequest, *, user: str, number: int | None
+    ) -> AsyncIterator[Progress]:
         """One step, then (the gate open) the end."""
         self.requests.append((app, request, user))
         self.begun.set()
@@ -52,7 +54,9 @@ class ScriptedScaler:
     asked: list[tuple[str, Mapping[str, str | int]]] = field(default_factory=list)
     error: RoostError | None = None
 
-    async def count(self, app: str, counts: Mapping[str, str | int]) -> list[str]:
+    async def count(
+        self, app: str, counts: Mapping[str, str | int], *, number: int | None, may_show: bool
+    ) -> list[str]:
         """A sentence for each group."""
         if self.error is not None:
             raise self.error

@@ -80,9 +80,9 @@ class Bench:
         return self.control.machines.get(app, machine.id)
 
 
-async def make_bench(root: Path) -> Bench:
+async def make_bench(root: Path, store: MemoryStore | None = None) -> Bench:
     """A fresh one, after its first start."""
-    home, clock, store = Home(root), FakeClock(), MemoryStore()
+    home, clock, store = Home(root), FakeClock(), store or MemoryStore()
     host = FakeHost(store)
     control = Control(
         Context(
@@ -99,11 +99,13 @@ async def make_bench(root: Path) -> Bench:
     return Bench(control=control, store=store, host=host, clock=clock, home=home)
 
 
-def with_bench(root: Path, body: Callable[[Bench], Awaitable[None]]) -> None:
+def with_bench(
+    root: Path, body: Callable[[Bench], Awaitable[None]], store: MemoryStore | None = None
+) -> None:
     """Run a test's body with a fresh bench."""
 
     async def main() -> None:
-        bench = await make_bench(root)
+        bench = await make_bench(root, store)
         try:
             await body(bench)
         finally:

@@ -25,6 +25,11 @@ class Caller:
     token: Token
     source: str
 
+    @property
+    def party(self) -> str:
+        """Who it is in the eyes of other organizations, which do not see the names of tokens."""
+        return "operator" if self.token.org is None else f"organization {self.token.org}"
+
     def may(self, right: Right, target: Target) -> bool:
         """Whether the token may do this."""
         return authority.judge(self.token, right, target) is Verdict.ALLOWED

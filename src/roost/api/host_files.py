@@ -15,13 +15,18 @@ from roost.images.reference import is_file
 from roost.plan.authority import HOST, Right
 
 
+def may_show_anew(caller: Caller) -> bool:
+    """Whether the caller may show any of the host's files to Machines."""
+    return caller.source == SOCKET or caller.may(Right.OPERATE, HOST)
+
+
 def must_show(
     parts: Parts, caller: Caller, app: str, *, image: str | None, folder: str | None
 ) -> None:
     """Raises ForbiddenError when the caller may not show this image or folder, NotFoundError
     (app).
     """
-    if caller.source == SOCKET or caller.may(Right.OPERATE, HOST):
+    if may_show_anew(caller):
         return
     named = {text for text in (folder, image if image and is_file(image) else None) if text}
     if not named:

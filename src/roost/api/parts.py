@@ -21,7 +21,9 @@ from roost.deploy.request import DeployRequest
 class DeployService(Protocol):
     """Brings a configuration out; `roost.deploy.deployer.Deployer` is one."""
 
-    def run(self, app: str, request: DeployRequest, *, user: str) -> AsyncIterator[Progress]:
+    def run(
+        self, app: str, request: DeployRequest, *, user: str, number: int | None
+    ) -> AsyncIterator[Progress]:
         """What happens, up to `done` or `failed`; must be read to its end by one task."""
         ...
 
@@ -29,7 +31,9 @@ class DeployService(Protocol):
 class ScaleService(Protocol):
     """Changes how many Machines an app has; `roost.deploy.scaler.Scaler` is one."""
 
-    async def count(self, app: str, counts: Mapping[str, str | int]) -> list[str]:
+    async def count(
+        self, app: str, counts: Mapping[str, str | int], *, number: int | None, may_show: bool
+    ) -> list[str]:
         """A sentence for each Machine made or destroyed."""
         ...
 

@@ -16,12 +16,14 @@ from roost.control.context import Context
 from roost.control.networks import Networks
 from roost.control.numbers import Numbers
 from roost.control.releasing import release_changes
-from roost.errors import ConflictError, InvalidError, NotFoundError
+from roost.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
 from roost.model.addresses import flycast_address
 from roost.model.grants import GrantEvent
 from roost.model.records import Address, AddressType, App, Network
 from roost.store.base import Change, Put, Stored
 
+MAX_ADDRESSES = 100
+"""Addresses of one app: each is a row of the proxy's, a route, and a line of what it is told."""
 PUBLIC_NETWORK = 0
 """The number that stands for the host's outside; no private network has it."""
 _MAX_TRIES = 8
@@ -40,7 +42,8 @@ class Addresses:
         """A new address of an app.
 
         Whoever may consent for the audience's organization has done so. Raises InvalidError,
-        NotFoundError (app, organization, network), PreconditionError (no public pool).
+        NotFoundError (app, organization, network), PreconditionError (no public pool, too many
+        addresses, or the organization is being deleted), ConflictError (app is being destroyed).
         """
         asked = request or AddressRequest()
         check_request(asked)
@@ -52,7 +55,8 @@ class Addresses:
         ends = None if asked.lifetime_ms is None else self._now() + asked.lifetime_ms
         for _ in range(_MAX_TRIES):
             address = await self.new_private(owner, target, ports, ends)
-            if await self._committed([Put(address, expect=0), self._still(owner)]):
+            self._networks.orgs.must_be_open(target.org)
+            if await self._committed([Put(address, expect=0), self.still(owner)]):
                 return address
         raise ConflictError(f'app "{app}" is changed by too many at once', hint="try again")
 
@@ -123,15 +127,22 @@ class Addresses:
                     f'app "{owner.name}" has the shared address {address.ip} already',
                     hint=f"`roost ips list -a {owner.name}` shows it",
                 )
-            if await self._committed([Put(address, expect=0), self._still(owner)]):
+            if await self._committed([Put(address, expect=0), self.still(owner)]):
                 return address
         raise ConflictError("public addresses are taken by too many at once", hint="try again")
 
-    def _still(self, owner: App) -> Put:
-        """The app written as it is, so that it cannot be destroyed in between, nor be another
-        one of the same name. Raises NotFoundError when that has happened.
+    def still(self, owner: App) -> Put:
+        """The app written as it is, for the commit that gives it an address: so that it is not
+        destroyed in between, nor given more addresses than it may have by two at once.
+
+        Raises NotFoundError and ConflictError as `must_be_same`, PreconditionError (too many).
         """
-        must_be_same(self._store, owner)
+        must_be_same(self._context, owner)
+        if self._store.count(Address, "app", owner.name) >= MAX_ADDRESSES:
+            raise PreconditionError(
+                f'app "{owner.name}" has {MAX_ADDRESSES} addresses already',
+                hint=f"release those that nobody needs: roost ips release IP -a {owner.name}",
+            )
         current = find_app(self._store, owner.name)
         return Put(current.record, expect=current.revision)
 

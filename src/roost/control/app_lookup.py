@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from roost.control.context import Context
 from roost.errors import NotFoundError
 from roost.model.records import App
 from roost.store.base import Store, Stored
@@ -28,10 +29,11 @@ def get_app(store: Store, name: str) -> App:
     return find_app(store, name).record
 
 
-def must_be_same(store: Store, app: App) -> None:
-    """Raises NotFoundError unless the app of this name is still this one: asked right before a
-    commit that writes under the name, after anything that took time. Meanwhile it may have been
-    destroyed, and another organization may have made one of that name.
+def must_be_same(context: Context, app: App) -> None:
+    """Asked right before a commit that writes under an app's name, after anything that took time:
+    meanwhile the app may have been destroyed, and another organization may have made one of that
+    name. Raises NotFoundError then, and ConflictError while the app is being destroyed.
     """
-    if get_app(store, app.name).number != app.number:
+    if get_app(context.store, app.name).number != app.number:
         raise app_not_found(app.name)
+    context.closing.refuse(app.name)

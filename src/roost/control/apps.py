@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Literal
 
 from roost.control.app_lookup import find_app, get_app
@@ -10,7 +11,7 @@ from roost.control.context import Context
 from roost.control.machines import Machines
 from roost.control.networks import Networks
 from roost.control.numbers import Numbers
-from roost.errors import ConflictError, DeadlineError, InvalidError, RoostError
+from roost.errors import ConflictError, DeadlineError, InvalidError
 from roost.model.access import Token
 from roost.model.grants import Grant
 from roost.model.ids import app_name
@@ -64,6 +65,8 @@ class Apps:
             )
         self._refuse_taken(checked)
         target = await self._networks.ensure(org, network)
+        # What was left of an earlier app of this name by a crash in the middle of its destruction.
+        await asyncio.to_thread(self._context.logs.remove, checked)
         app = App(
             id=checked,
             name=checked,
@@ -75,12 +78,12 @@ class Apps:
             wants_flycast=wants_flycast,
             created_at=self._context.clock.now_ms(),
         )
+        self._orgs.must_be_open(app.org)
         try:
             await self._store.commit(*self._belongings(checked), Put(app, expect=0))
         except ConflictError:
             self._refuse_taken(checked)
             raise
-        await self._refuse_ended(app)
         return app
 
     def get(self, name: str) -> App:
@@ -123,10 +126,18 @@ class Apps:
         Raises NotFoundError, and DeadlineError (the app stays, without the Machines that ended).
         """
         app = self.get(name)
-        with self._machines.closing(app.name):
+        with self._context.closing.of(app.name):
+            await self._settle(app)
             await self._end_machines(app)
+            # Before the record: whoever takes the name next must not read them.
+            await asyncio.to_thread(self._context.logs.remove, app.name)
             await self._remove_records(app)
-        await asyncio.to_thread(self._context.logs.remove, app.name)
+
+    async def _settle(self, app: App) -> None:
+        """Wait until all is visible that others had begun to write under the name: `Closing`."""
+        stored = find_app(self._store, app.name)
+        with suppress(ConflictError):  # that one comes after them too
+            await self._store.commit(Put(stored.record, expect=stored.revision))
 
     async def _end_machines(self, app: App) -> None:
         living = [m.id for m in self._machines.list(app.name)]
@@ -149,12 +160,14 @@ class Apps:
         """The app itself goes last, with its few other records, so that a crash is repeatable."""
         while batch := self._store.find(Machine, "app", app.name, limit=_PAGE):
             await self._store.commit(*(Delete(Machine, s.record.key) for s in batch))
-        await self._store.commit(*self._belongings(app.name), Delete(App, app.name))
+        while (stored := self._store.get(App, app.name)) and stored.record.number == app.number:
+            changes = self._belongings(app.name)
+            gone = Delete(App, app.name, expect=stored.revision)
+            with suppress(ConflictError):  # an address came: look again, and take it along
+                await self._store.commit(*changes, gone)
 
     def _belongings(self, name: str) -> tuple[Change, ...]:
-        """Deletions of all that is under an app's name, also what was written in the moment in
-        which an earlier app of that name went.
-        """
+        """Deletions of all that is under an app's name."""
         kinds: tuple[type[Record], ...] = (
             Machine,
             Address,
@@ -170,14 +183,6 @@ class Apps:
         ]
         changes += [Delete(Counter, f"{series}/{name}") for series in ("secret", "release")]
         return tuple(changes)
-
-    async def _refuse_ended(self, app: App) -> None:
-        """An organization that began to end while the app was made takes it along."""
-        try:
-            self._orgs.must_be_open(app.org)
-        except RoostError:
-            await self._store.commit(Delete(App, app.name))
-            raise
 
     def _refuse_taken(self, name: str) -> None:
         if self._store.get(App, name) is not None:

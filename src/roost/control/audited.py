@@ -11,19 +11,18 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from roost.clock import Clock
 from roost.control.acting import Actor, acting
 from roost.control.audit_words import Told, tell
-from roost.model.access import AuditEntry, audit_key
+from roost.model.access import AuditEntry
 from roost.model.records import Record
 from roost.store.base import Change, Commit, Delete, Put, R, Store, Stored
 
-MAX_ENTRIES = 100_000
-"""Entries kept; each new one takes the oldest one's place."""
+MAX_ENTRIES = 20_000
+"""Entries kept of one organization, and of what belongs to none; each new one takes the place of
+the oldest. Each has its own number, so that nobody makes another one's entries go.
+"""
 MAX_CHANGES = 20
 """Changes that an entry names; of more it gives the number."""
 MAX_TEXT = 200
 """Characters of each text in an entry."""
-_BATCH = 64
-_SLACK = 1024
-"""Numbers looked through at the start for entries that a failed commit did not remove."""
 
 
 class AuditedStore:
@@ -34,8 +33,8 @@ class AuditedStore:
         self._clock = clock
         newest = next(iter(store.scan(AuditEntry, limit=1)), None)
         self._number = newest.record.number if newest else 0
-        self._pruned = max(0, self._number - MAX_ENTRIES - _SLACK)
-        """All entries up to this number are gone."""
+        self._slots: dict[str, int] = {}
+        """By organization, the slot of its newest entry."""
 
     async def commit(self, *changes: Change) -> int:
         """The store's commit, with an entry for each organization whose things are changed.
@@ -47,20 +46,27 @@ class AuditedStore:
         told = tell(self._store, changes) if actor is not None else []
         if actor is None or not told:
             return await self._store.commit(*changes)
-        entries = [Put(self._entry(actor, one), expect=0) for one in told]
-        last = min(self._number - MAX_ENTRIES, self._pruned + _BATCH)
-        old = [
-            Delete(AuditEntry, audit_key(number)) for number in range(self._pruned + 1, last + 1)
-        ]
-        revision = await self._store.commit(*changes, *entries, *old)
-        # Only now: a commit that failed has removed nothing.
-        self._pruned = max(self._pruned, last)
-        return revision
+        entries = [self._entry(actor, one) for one in told]
+        old = [change for entry in entries for change in self._in_place_of(entry)]
+        return await self._store.commit(*changes, *(Put(one, expect=0) for one in entries), *old)
+
+    def _in_place_of(self, entry: AuditEntry) -> Sequence[Delete]:
+        """Deletions of the entry that had the slot, MAX_ENTRIES of its organization ago."""
+        found = self._store.find(AuditEntry, "slot", entry.indexes()["slot"])
+        return [Delete(AuditEntry, stored.record.key) for stored in found]
+
+    def _next_slot(self, org: str) -> int:
+        if org not in self._slots:
+            newest = self._store.find(AuditEntry, "org", org, limit=1)
+            self._slots[org] = newest[0].record.slot if newest else -1
+        self._slots[org] = (self._slots[org] + 1) % MAX_ENTRIES
+        return self._slots[org]
 
     def _entry(self, actor: Actor, told: Told) -> AuditEntry:
         self._number += 1
         return AuditEntry(
             number=self._number,
+            slot=self._next_slot(told.org),
             at=self._clock.now_ms(),
             actor=actor.name,
             token=actor.token,

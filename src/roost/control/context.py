@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from roost.clock import Clock
+from roost.control.closing import Closing
 from roost.control.host import HostAgent, HostIdentity
 from roost.control.logs import AppLogs
 from roost.control.public_pool import NO_POOL, PublicPool
@@ -16,7 +17,8 @@ from roost.store.base import Store
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Store (in the daemon an `audited.AuditedStore`), time, randomness (`random(n)` gives n
-    bytes), this host, its agent, logs, paths, and the public addresses that may be given out.
+    bytes), this host, its agent, logs, paths, the public addresses that may be given out, and the
+    apps that are being destroyed.
     """
 
     store: Store
@@ -27,3 +29,4 @@ class Context:
     logs: AppLogs
     home: Home
     public: PublicPool = NO_POOL
+    closing: Closing = field(default_factory=Closing)

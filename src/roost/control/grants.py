@@ -47,14 +47,45 @@ class Grants:
         """Ask another organization for an address on its network; it decides later.
 
         Raises InvalidError, NotFoundError (app, organization), ConflictError (asked already, or
-        too many wait).
+        too many wait), PreconditionError (organization is being deleted).
         """
+        for _ in range(_MAX_TRIES):
+            grant = self._request(app, request, actor)
+            self._refuse_repeated(grant)
+            current = find_app(self._store, app)
+            self._context.closing.refuse(app)
+            changes = [
+                Put(grant, expect=0),
+                Put(current.record, expect=current.revision),
+                *self._forgotten(grant.app),
+            ]
+            if await self._committed(changes):
+                return grant
+        raise ConflictError(f'app "{app}" is changed by too many at once', hint="try again")
+
+    async def give(self, app: str, request: AddressRequest, *, actor: str) -> Grant:
+        """Ask and accept in one: for who administers both organizations.
+
+        Raises what `ask` and `accept` raise, but for full inboxes; then nothing is made.
+        """
+        for _ in range(_MAX_TRIES):
+            asked = self._request(app, request, actor)
+            network = self._networks.get(asked.org, asked.network)
+            state = transition(asked.state, GrantEvent.ACCEPT)
+            accepted = self._decided(asked, state, actor)
+            changes, grant = await self._acceptance(accepted, 0, network)
+            if await self._committed([*changes, *self._forgotten(app)]):
+                return grant
+        raise ConflictError(f'app "{app}" is changed by too many at once', hint="try again")
+
+    def _request(self, app: str, request: AddressRequest, actor: str) -> Grant:
+        """The pending grant, checked by itself and not yet written."""
         check_request(request)
         owner = get_app(self._store, app)
         org = self._orgs.must_be_open(request.org)
         if org.slug == owner.org:
             raise InvalidError(f'app "{app}" belongs to organization {org.slug!r} itself')
-        grant = Grant(
+        return Grant(
             id=self._new_id(),
             app=owner.name,
             app_org=owner.org,
@@ -65,28 +96,12 @@ class Grants:
             created_at=self._now(),
             created_by=actor,
         )
-        self._refuse_repeated(grant)
-        current = find_app(self._store, app)
-        await self._store.commit(
-            Put(grant, expect=0),
-            Put(current.record, expect=current.revision),
-            *self._forgotten(grant.app),
-        )
-        return grant
-
-    async def give(self, app: str, request: AddressRequest, *, actor: str) -> Grant:
-        """Ask and accept in one: for who administers both organizations.
-
-        Raises what `ask` and `accept` raise; nothing is made when the network does not exist.
-        """
-        self._networks.get(request.org, request.network)
-        grant = await self.ask(app, request, actor=actor)
-        return await self.accept(grant.org, grant.id, actor=actor)
 
     async def accept(self, org: str, grant_id: str, *, actor: str) -> Grant:
         """Consent: the address exists from now on.
 
-        Raises NotFoundError (grant, or the network it names), PreconditionError (decided before).
+        Raises NotFoundError (grant, or the network it names), PreconditionError (decided before,
+        the app has too many addresses, or the organization is being deleted).
         """
         for _ in range(_MAX_TRIES):
             stored = self._get(org, grant_id)
@@ -94,7 +109,7 @@ class Grants:
             self._refuse_late(stored.record)
             network = self._networks.get(stored.record.org, stored.record.network)
             accepted = self._decided(stored.record, state, actor)
-            changes, grant = await self._acceptance(stored, accepted, network)
+            changes, grant = await self._acceptance(accepted, stored.revision, network)
             if await self._committed(changes):
                 return grant
         raise self._contended(grant_id)
@@ -135,17 +150,17 @@ class Grants:
     # Details
 
     async def _acceptance(
-        self, stored: Stored[Grant], grant: Grant, network: Network
+        self, grant: Grant, expect: int, network: Network
     ) -> tuple[list[Change], Grant]:
-        app = find_app(self._store, grant.app)
-        address = await self._addresses.new_private(
-            app.record, network, grant.ports, grant.expires_at
-        )
+        """`grant` accepted, with its address; it is in the store at revision `expect`."""
+        app = get_app(self._store, grant.app)
+        address = await self._addresses.new_private(app, network, grant.ports, grant.expires_at)
+        self._orgs.must_be_open(grant.org)
         made = grant.model_copy(update={"ip": address.ip})
         changes: list[Change] = [
-            Put(made, expect=stored.revision),
+            Put(made, expect=expect),
             Put(address.model_copy(update={"grant": grant.id}), expect=0),
-            Put(app.record, expect=app.revision),
+            self._addresses.still(app),
         ]
         return changes, made
 
@@ -194,7 +209,8 @@ class Grants:
                 raise ConflictError(
                     f'app "{grant.app}" has asked for this already: grant {one.id} waits for an '
                     f"admin of {grant.org!r}",
-                    hint=f"they accept it with `roost ips grants accept {one.id}`",
+                    hint="they accept it with "
+                    f"`roost ips grants accept {one.id} --org {grant.org}`",
                 )
 
     def _get(self, org: str, grant_id: str) -> Stored[Grant]:

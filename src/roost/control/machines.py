@@ -6,8 +6,7 @@ Every change goes through one compare-and-set (`edit_machine`) with a pure funct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from roost.control import leases, machine_edits
@@ -39,7 +38,6 @@ class Machines:
         self._store = context.store
         self._numbers = numbers
         self._tombstones = Tombstones(context)
-        self._closing: set[str] = set()
 
     async def create(self, app: str, request: CreateMachine) -> Machine:
         """Make a Machine; its image is pulled first, so that nothing is half made.
@@ -55,14 +53,13 @@ class Machines:
         ttl = None if request.lease_ttl is None else leases.check_ttl(request.lease_ttl)
         if request.name:
             app_name_of_machine(request.name)
-        self._refuse_closing(app)
+        self._context.closing.refuse(app)
         image = await self._context.agent.resolve_image(request.config.image)
         machine = await self._new(owner, request, image.digest)
         if ttl is not None:
             lease = self._new_lease(machine, ttl, "", request.lease_owner)
             machine = machine.model_copy(update={"lease": lease})
-        must_be_same(self._store, owner)
-        self._refuse_closing(app)
+        must_be_same(self._context, owner)
         self._refuse_taken(owner, request.name)
         await self._store.commit(Put(machine, expect=0), *self._tombstones.excess(app))
         self._context.agent.poke(machine.id)
@@ -281,16 +278,6 @@ class Machines:
         )
         self._context.agent.poke(machine_id)
 
-    @contextmanager
-    def closing(self, app: str) -> Iterator[None]:
-        """While inside, no Machine of the app can be made. Raises ConflictError when entered."""
-        self._refuse_closing(app)
-        self._closing.add(app)
-        try:
-            yield
-        finally:
-            self._closing.discard(app)
-
     async def _edit(
         self,
         app: str,
@@ -363,10 +350,6 @@ class Machines:
             region=request.region,
             current_version=request.current_version,
         )
-
-    def _refuse_closing(self, app: str) -> None:
-        if app in self._closing:
-            raise ConflictError(f'app "{app}" is being destroyed')
 
     def _refuse_taken(self, app: App, name: str) -> None:
         if name and any(machine.name == name for machine in self.list(app.name)):

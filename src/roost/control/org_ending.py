@@ -13,7 +13,7 @@ from roost.control.networks import Networks
 from roost.control.orgs import Orgs
 from roost.control.releasing import release_changes
 from roost.control.tokens import Tokens
-from roost.errors import PreconditionError
+from roost.errors import ConflictError, PreconditionError
 from roost.model.grants import Grant, GrantEvent, GrantState, transition
 from roost.model.ids import PERSONAL_ORG
 from roost.model.records import Address, Org
@@ -32,29 +32,40 @@ class OrgEnding:
         self._networks = networks
         self._apps = apps
         self._tokens = tokens
+        self._ending: set[str] = set()
 
     async def delete(self, slug: str, *, actor: str) -> Org:
         """Delete an organization without apps; asked again after a crash in the middle, it
         completes.
 
         Raises NotFoundError, PreconditionError (the personal one, or it has apps), ConflictError
-        (something of it was changed at this moment: nothing was deleted).
+        (another call is deleting it, or something of it was changed at this moment: nothing was
+        deleted).
         """
-        stored = self._orgs.find(slug)
-        if stored.record.slug == PERSONAL_ORG:
+        org = self._orgs.get(slug)
+        if org.slug == PERSONAL_ORG:
             raise PreconditionError("the personal organization cannot be deleted")
-        self._refuse_apps(slug)
-        closed = stored.record.model_copy(update={"closed": True})
-        # From here on nothing can be made in it, so what is looked at below stays so.
-        await self._store.commit(Put(closed, expect=stored.revision))
+        if slug in self._ending:
+            raise ConflictError(f"organization {slug!r} is being deleted by another call")
+        self._ending.add(slug)
         try:
-            await self._end_consoles(slug)
-            self._refuse_apps(slug)
-            await self._store.commit(*self._changes(self._orgs.find(slug), actor))
+            await self._delete(slug, actor)
         except BaseException:
-            await self._reopen(slug)
+            await self._set_closed(slug, False)
             raise
-        return stored.record
+        finally:
+            self._ending.discard(slug)
+        return org
+
+    async def _delete(self, slug: str, actor: str) -> None:
+        self._refuse_apps(slug)
+        # From here on nothing is begun in it. What was begun before is in the store when the
+        # second commit is: they are made in order. So what is looked at below stays so.
+        await self._set_closed(slug, True)
+        await self._set_closed(slug, True)
+        await self._end_consoles(slug)
+        self._refuse_apps(slug)
+        await self._store.commit(*self._changes(self._orgs.find(slug), actor))
 
     async def _end_consoles(self, slug: str) -> None:
         """Roost's own apps of the organization's networks, which nobody else would remove."""
@@ -91,11 +102,11 @@ class OrgEnding:
                 changes.append(Put(grant.record.model_copy(update=ended), expect=grant.revision))
         return [*changes, *self._tokens.of_org(slug)]
 
-    async def _reopen(self, slug: str) -> None:
+    async def _set_closed(self, slug: str, closed: bool) -> None:
         stored = self._store.get(Org, slug)
-        if stored is not None and stored.record.closed:
-            again = stored.record.model_copy(update={"closed": False})
-            await self._store.commit(Put(again, expect=stored.revision))
+        if stored is not None and (closed or stored.record.closed):
+            changed = stored.record.model_copy(update={"closed": closed})
+            await self._store.commit(Put(changed, expect=stored.revision))
 
 
 def _key(change: Change) -> str:

@@ -67,7 +67,7 @@ class Reach:
             case "internal":
                 yield from self._internal(caller, network, wanted)
             case "address":
-                yield from self._address(caller, network, wanted)
+                yield from self._address(caller, network, wanted, may_look)
 
     def _flycast(self, caller: Caller, wanted: Target, may_look: MayLook) -> Iterator[Step]:
         name = f"{wanted.app}.flycast"
@@ -76,15 +76,30 @@ class Reach:
         here = [row for row in rows if row.network == caller.network]
         if not here:
             why = f"{name} does not resolve on network {caller.network_name}: NXDOMAIN"
-            if stored is not None and may_look(stored.record.org, stored.record):
+            if stored is not None and may_look(stored.record.org, stored.record, None):
                 why += self._elsewhere(stored.record)
             yield _step(Stage.NAME, False, why)
             return
         listed = ", ".join(row.ip for row in here)
         yield _step(Stage.NAME, True, f"{name} resolves to {listed}")
-        yield from self._best(caller, wanted, here, wanted.app)
+        steps = self._best(caller, wanted, here, wanted.app)
+        yield from self._told(wanted.app, steps, may_look)
 
-    def _best(self, caller: Caller, wanted: Target, rows: list[Way], app: str) -> Iterator[Step]:
+    def _told(self, app: str, steps: list[Step], may_look: MayLook) -> list[Step]:
+        """The steps as the asker may know them: of an app that it may not look at only what a call
+        shows, which is whether anybody answers.
+        """
+        stored = self._store.get(App, app)
+        if stored is not None and may_look(stored.record.org, stored.record, None):
+            return steps
+        audience = [step for step in steps if step.stage is Stage.AUDIENCE]
+        if not all(step.passes for step in audience):
+            return audience
+        passes = steps[-1].passes
+        why = f"app {app} answers" if passes else f"app {app} does not answer this call"
+        return [*audience, _step(Stage.SERVICE, passes, why)]
+
+    def _best(self, caller: Caller, wanted: Target, rows: list[Way], app: str) -> list[Step]:
         """The steps of the first address that answers, else those of the first one."""
         machines = self._machines(app)
         tried = []
@@ -96,7 +111,7 @@ class Reach:
         if not (machines and any(machine["services"] for machine in machines)):
             why = f"app {app} has no Machine with a service"
             chosen = [*chosen[:1], _step(Stage.SERVICE, False, why)]
-        yield from chosen
+        return chosen
 
     def _internal(self, caller: Caller, network: Network, wanted: Target) -> Iterator[Step]:
         name = wanted.text
@@ -105,8 +120,9 @@ class Reach:
             why = f"{name} does not resolve on network {caller.network_name}: NXDOMAIN"
             yield _step(Stage.NAME, False, why)
             return
-        running = [m for m in self._machines(wanted.app) if m["state"] == "started"]
-        chosen = [m for m in running if wanted.machine in ("", m["id"])]
+        listed = [m for m in self._machines(wanted.app) if m["dns"]]
+        running = [m for m in listed if m["state"] == "started"]
+        chosen = [m for m in running if not wanted.field or m[wanted.field].lower() == wanted.value]
         if not chosen:
             why = f"{name} names no started Machine: 6PN wakes nobody, {wanted.app}.flycast would"
             yield _step(Stage.NAME, False, why)
@@ -114,7 +130,9 @@ class Reach:
         yield _step(Stage.NAME, True, f"{name} resolves to {chosen[0]['ip6']}")
         yield from _six_pn(network, str(chosen[0]["id"]), str(chosen[0]["ip6"]))
 
-    def _address(self, caller: Caller, network: Network, wanted: Target) -> Iterator[Step]:
+    def _address(
+        self, caller: Caller, network: Network, wanted: Target, may_look: MayLook
+    ) -> Iterator[Step]:
         address = ip_address(wanted.text)
         if any(address in pool for pool in self._context.public.networks):
             why = f"{address} is this host's own: what leaves by egress may not come back in by it"
@@ -131,14 +149,14 @@ class Reach:
             why = f"{address} is not in {prefix}: there is no path to another network"
             yield _step(Stage.ADDRESS, False, why)
         elif parts.role is Role.FLYCAST:
-            yield from self._flycast_address(caller, wanted, address)
+            yield from self._flycast_address(caller, wanted, address, may_look)
         elif parts.role is Role.DNS:
             yield _step(Stage.ADDRESS, True, f"{address} is the network's name server (port 53)")
         else:
             yield from self._machine_address(network, parts, address)
 
     def _flycast_address(
-        self, caller: Caller, wanted: Target, address: IPv6Address
+        self, caller: Caller, wanted: Target, address: IPv6Address, may_look: MayLook
     ) -> Iterator[Step]:
         stored = self._store.get(Address, str(address))
         rows = ways([stored.record], self._context.clock.now_ms()) if stored else []
@@ -147,7 +165,7 @@ class Reach:
             return
         app = stored.record.app
         yield _step(Stage.ADDRESS, True, f"{address} is a Flycast address of app {app}")
-        yield from self._best(caller, wanted, rows, app)
+        yield from self._told(app, self._best(caller, wanted, rows, app), may_look)
 
     def _machine_address(
         self, network: Network, parts: Parts, address: IPv6Address

@@ -11,8 +11,8 @@ from roost.model.records import App, Machine, Network
 from roost.proxyctl.decide import Caller
 from roost.store.base import Store
 
-MayLook = Callable[[str, App | None], bool]
-"""Whether the asker may look at an organization (and one app of it)."""
+MayLook = Callable[[str, App | None, str | None], bool]
+"""Whether the asker may look at an organization (and one app of it, and one Machine of that)."""
 
 
 class Callers:
@@ -29,7 +29,7 @@ class Callers:
         """
         for find in (self._as_machine, self._as_app, self._as_network):
             found = find(source)
-            if found is not None and may_look(found[1].org, found[2]):
+            if found is not None and may_look(found[1].org, found[2], found[0].machine):
                 caller, network, _ = found
                 return caller, network
         raise NotFoundError(

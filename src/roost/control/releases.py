@@ -55,7 +55,7 @@ class Releases:
             config=config,
             created_at=now,
         )
-        must_be_same(self._store, owner)
+        must_be_same(self._context, owner)
         await self._store.commit(Put(release, expect=0), *self._drop_old(name))
         return release
 

@@ -47,7 +47,7 @@ class Secrets:
         version = await self._numbers.take(f"secret/{name}")
         for _ in range(_MAX_TRIES):
             self._check_count(name, values)
-            must_be_same(self._store, owner)
+            must_be_same(self._context, owner)
             changes = [self._change(name, key, value, version) for key, value in values.items()]
             try:
                 await self._store.commit(*changes)

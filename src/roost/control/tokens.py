@@ -16,7 +16,7 @@ from pathlib import Path
 
 from roost.control.context import Context
 from roost.control.private_file import write_private
-from roost.control.token_scope import NewToken, ended, name_of, open_org, scope_of
+from roost.control.token_scope import NewToken, ended, name_of, scope_of
 from roost.errors import (
     ConflictError,
     ForbiddenError,
@@ -101,7 +101,7 @@ class Tokens:
 
         Raises InvalidError (what was named does not fit the kind), NotFoundError (organization,
         app, Machine), ForbiddenError (greater than `by`), PreconditionError (organization is being
-        deleted, or has too many).
+        deleted, or has too many), ConflictError (app is being destroyed).
         """
         text = self.make_text()
         token = self._token(new, text, by)
@@ -114,8 +114,9 @@ class Tokens:
             raise PreconditionError(
                 f"there are {MAX_TOKENS} tokens already", hint="revoke those that nobody uses"
             )
+        if token.app is not None:
+            self._context.closing.refuse(token.app)
         await self._store.commit(Put(token, expect=0), *self._old(token.org))
-        await self._refuse_ended(token)
         return Made(token, text)
 
     def list(self, org: str | None) -> list[Token]:
@@ -178,16 +179,6 @@ class Tokens:
             expires_at=expires_at,
             **scope,
         )
-
-    async def _refuse_ended(self, token: Token) -> None:
-        """An organization that began to end while its token was made takes it along."""
-        if token.org is None:
-            return
-        try:
-            open_org(self._store, token.org)
-        except (NotFoundError, PreconditionError):
-            await self._store.commit(Delete(Token, token.id))
-            raise
 
     def _refuse_last(self, token: Token) -> None:
         others = [one for one in self.list(None) if one.id != token.id and self._good(one)]

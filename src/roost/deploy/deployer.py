@@ -22,6 +22,7 @@ from roost.deploy.came_up import Watch
 from roost.deploy.first_address import plan_address
 from roost.deploy.leases import Leases, holding
 from roost.deploy.managed import managed_machines, present
+from roost.deploy.pin import Pin
 from roost.deploy.progress import Progress, ProgressType, Reporter
 from roost.deploy.request import DeployRequest
 from roost.deploy.rollout_run import RolloutRun
@@ -54,7 +55,7 @@ _QUEUE = 1024
 class _Order:
     """A request after all checks."""
 
-    app: str
+    pin: Pin
     request: DeployRequest
     config: AppConfig
     section: DeploySection
@@ -62,6 +63,10 @@ class _Order:
     region: str
     app_dir: str | None
     user: str
+
+    @property
+    def app(self) -> str:
+        return self.pin.app.name
 
     @property
     def strategy(self) -> Strategy:
@@ -97,12 +102,15 @@ class Deployer:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._busy: set[str] = set()
+        self._busy: set[int] = set()
+        """Numbers of the apps that are being deployed."""
 
     async def run(
-        self, app: str, request: DeployRequest, *, user: str = "admin"
+        self, app: str, request: DeployRequest, *, user: str = "admin", number: int | None = None
     ) -> AsyncIterator[Progress]:
         """Deploy, and yield what happens; the last event is `done` or `failed`.
+
+        `number` is that of the app that the caller may deploy: a later one of its name is not.
 
         Must be read to its end by one task (that task being cancelled interrupts the deploy), so
         the API reads it in a task of the daemon. Errors that a user can act on come as `failed`.
@@ -116,7 +124,7 @@ class Deployer:
 
         async def work() -> None:
             try:
-                await self.execute(app, request, Reporter(say), user=user)
+                await self.execute(app, request, Reporter(say), user=user, number=number)
             finally:
                 events.put_nowait(None)
 
@@ -129,26 +137,36 @@ class Deployer:
             raise first_of(errors) from None
 
     async def execute(
-        self, app: str, request: DeployRequest, report: Reporter, *, user: str = "admin"
+        self,
+        app: str,
+        request: DeployRequest,
+        report: Reporter,
+        *,
+        user: str = "admin",
+        number: int | None = None,
     ) -> None:
         """Deploy and report; blocks until it is over. Never raises RoostError: it is reported."""
         try:
-            if app in self._busy:
+            pin = Pin.of(self._control, app, number)
+            if pin.app.number in self._busy:
                 raise ConflictError(
                     f'app "{app}" is being deployed already', hint="wait until that is done"
                 )
-            self._busy.add(app)
+            self._busy.add(pin.app.number)
             try:
-                await self._deploy(app, request, report, user)
+                await self._deploy(pin, request, report, user)
             finally:
-                self._busy.discard(app)
+                self._busy.discard(pin.app.number)
         except RoostError as error:
             report.failed(error)
 
-    async def _deploy(self, app: str, request: DeployRequest, report: Reporter, user: str) -> None:
-        order = await self._check(app, request, report, user)
-        await self._end_abandoned(app)
+    async def _deploy(self, pin: Pin, request: DeployRequest, report: Reporter, user: str) -> None:
+        order = await self._check(pin, request, report, user)
+        app = order.app
+        pin.check()
+        await self._end_abandoned(pin)
         await self._address(order, report)
+        pin.check()
         release = await self._control.releases.create(
             app,
             strategy=str(order.strategy),
@@ -167,12 +185,12 @@ class Deployer:
             raise
         finally:
             # Also when cancelled: the record must not say that it runs.
-            await self._control.releases.finish(app, release.version, status)
+            if pin.holds():
+                await self._control.releases.finish(app, release.version, status)
         self._say_done(order, release, touched, report)
 
-    async def _check(self, app: str, request: DeployRequest, report: Reporter, user: str) -> _Order:
-        control = self._control
-        control.apps.get(app)
+    async def _check(self, pin: Pin, request: DeployRequest, report: Reporter, user: str) -> _Order:
+        control, app = self._control, pin.app.name
         config = request.config.model_copy(update={"app": app})
         if request.env:
             config = config.model_copy(update={"env": {**config.env, **request.env}})
@@ -194,7 +212,7 @@ class Deployer:
                 f"image {resolved.reference} is {resolved.digest}", image=resolved.reference
             )
         return _Order(
-            app=app,
+            pin=pin,
             request=request,
             config=config,
             section=config.deploy or DeploySection(),
@@ -204,11 +222,12 @@ class Deployer:
             user=user,
         )
 
-    async def _end_abandoned(self, app: str) -> None:
+    async def _end_abandoned(self, pin: Pin) -> None:
         """Releases that a killed daemon left as running (no deploy of this app runs now)."""
-        for release in self._control.releases.list(app):
+        for release in self._control.releases.list(pin.app.name):
             if release.status in {"pending", "running"}:
-                await self._control.releases.finish(app, release.version, "interrupted")
+                pin.check()
+                await self._control.releases.finish(pin.app.name, release.version, "interrupted")
 
     async def _address(self, order: _Order, report: Reporter) -> None:
         control, app = self._control, order.app
@@ -220,9 +239,11 @@ class Deployer:
             no_public_ips=order.request.no_public_ips,
         )
         if plan.allocate:
+            order.pin.check()
             address = await control.addresses.allocate(app)
             report.info(f"allocated private address {address.ip}", ip=address.ip)
         if plan.settle:
+            order.pin.check()
             await control.apps.want_flycast(app, False)
         if plan.warning:
             report.warning(plan.warning)
@@ -230,6 +251,7 @@ class Deployer:
     async def _roll_out(self, order: _Order, release: Release, report: Reporter) -> list[str]:
         control, app = self._control, order.app
         ttl = max(1, round((order.request.lease_timeout or 0) / durations.SECOND))
+        order.pin.check()
         failure: RoostError | None = None
         run: RolloutRun | None = None
         async with holding(control, app, ttl) as leases:
@@ -284,7 +306,7 @@ class Deployer:
 
         return RolloutRun(
             control=self._control,
-            app=order.app,
+            pin=order.pin,
             region=order.region,
             leases=leases,
             watch=Watch(self._control, order.app, order.wait_timeout, order.smoke_window),

@@ -14,6 +14,7 @@ from roost.control.machine_requests import CreateMachine, UpdateMachine
 from roost.control.service import Control
 from roost.deploy.came_up import Watch
 from roost.deploy.leases import OWNER, Leases
+from roost.deploy.pin import Pin
 from roost.deploy.progress import Reporter
 from roost.deploy.side_by_side import side_by_side
 from roost.errors import RoostError, UnavailableError
@@ -29,7 +30,7 @@ class RolloutRun:
     """One rollout under way. `region` is where new Machines go."""
 
     control: Control
-    app: str
+    pin: Pin
     region: str
     leases: Leases
     watch: Watch
@@ -40,6 +41,11 @@ class RolloutRun:
     touched: list[str] = field(default_factory=list)
     """Ids of Machines made or updated, in the order in which they were finished."""
     failures: list[RoostError] = field(default_factory=list)
+
+    @property
+    def app(self) -> str:
+        """The app's name."""
+        return self.pin.app.name
 
     async def run(self, stages: Sequence[Stage]) -> None:
         """Do all stages. Raises the first failure (immediate: after everything was tried)."""
@@ -64,6 +70,7 @@ class RolloutRun:
     async def _step(self, step: Step) -> None:
         self.report.step(step.describe())
         try:
+            self.pin.check()
             match step:
                 case Create():
                     await self._create(step)

@@ -10,9 +10,11 @@ from roost import __version__
 from roost.control.machine_requests import CreateMachine
 from roost.control.service import Control
 from roost.deploy.managed import group_of, managed_machines, present
+from roost.deploy.pin import Pin
 from roost.deploy.side_by_side import side_by_side
-from roost.errors import InvalidError, NotFoundError, PreconditionError
+from roost.errors import ForbiddenError, InvalidError, NotFoundError, PreconditionError
 from roost.images.base import HOST_IMAGE
+from roost.images.reference import is_file
 from roost.model.machine_config import MachineConfig
 from roost.model.records import Machine, Release
 from roost.plan.scaling import Change, plan_scale
@@ -29,13 +31,26 @@ class Scaler:
     def __init__(self, control: Control) -> None:
         self._control = control
 
-    async def count(self, app: str, counts: Mapping[str, str | int]) -> list[str]:
+    async def count(
+        self,
+        app: str,
+        counts: Mapping[str, str | int],
+        *,
+        number: int | None = None,
+        may_show: bool = True,
+    ) -> list[str]:
         """Give each group the number of Machines asked for (3, "3", "+1", "-1").
+
+        `number` is that of the app that the caller may scale: a later one of its name is not.
+        Without `may_show` no folder or image file of the host is shown anew that only Machines
+        which are gone had.
 
         Returns a sentence for each Machine made or destroyed; new ones are started and not waited
         for. Everything is checked first. Raises NotFoundError (app, group), InvalidError (number),
-        PreconditionError (never deployed), ConflictError (Machine leased, as by a deploy).
+        PreconditionError (never deployed), ConflictError (Machine leased, as by a deploy),
+        ForbiddenError (`may_show`).
         """
+        pin = Pin.of(self._control, app, number)
         machines = managed_machines(self._control, app)
         release = self._latest(app)
         if release is None and not machines:
@@ -49,10 +64,12 @@ class Scaler:
             for change in changes
             if change.create
         }
+        if not may_show:
+            _refuse_shown_anew(models, machines)
         said: list[str] = []
         for change in changes:
-            jobs = [self._create(app, change.group, models, said) for _ in range(change.create)]
-            jobs += [self._destroy(app, change.group, one, said) for one in change.destroy]
+            jobs = [self._create(pin, change.group, models, said) for _ in range(change.create)]
+            jobs += [self._destroy(pin, change.group, one, said) for one in change.destroy]
             for start in range(0, len(jobs), AT_ONCE):
                 await side_by_side(jobs[start : start + AT_ONCE], f"scale:{app}")
         return said
@@ -115,14 +132,31 @@ class Scaler:
             ) from error
 
     async def _create(
-        self, app: str, group: str, models: Mapping[str, MachineConfig], said: list[str]
+        self, pin: Pin, group: str, models: Mapping[str, MachineConfig], said: list[str]
     ) -> None:
-        machine = await self._control.machines.create(app, CreateMachine(config=models[group]))
+        pin.check()
+        request = CreateMachine(config=models[group])
+        machine = await self._control.machines.create(pin.app.name, request)
         said.append(f"created machine {machine.id} of group {group} in {machine.region}")
 
-    async def _destroy(self, app: str, group: str, machine_id: str, said: list[str]) -> None:
-        await self._control.machines.destroy(app, machine_id, force=True)
+    async def _destroy(self, pin: Pin, group: str, machine_id: str, said: list[str]) -> None:
+        pin.check()
+        await self._control.machines.destroy(pin.app.name, machine_id, force=True)
         said.append(f"destroyed machine {machine_id} of group {group}")
+
+
+def _refuse_shown_anew(models: Mapping[str, MachineConfig], living: list[Machine]) -> None:
+    """Raises ForbiddenError for a model with what only Machines that are gone had of the host."""
+    configs = [machine.config for machine in living]
+    shown = {config.app_dir for config in configs} | {config.image for config in configs}
+    for group, model in models.items():
+        image = model.image if is_file(model.image) else None
+        if {model.app_dir, image} - {None} - shown:
+            raise ForbiddenError(
+                f"Machines of group {group!r} would be shown files of this host that no Machine "
+                "of the app is shown now",
+                hint="deploy on the host itself, or let an operator scale it",
+            )
 
 
 def _config(release: Release | None) -> AppConfig | None:

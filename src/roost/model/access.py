@@ -70,6 +70,10 @@ class AuditEntry(Record):
     kind: ClassVar[str] = "audit"
     number: int
     """Counts up from 1; a commit that failed leaves a gap."""
+    slot: int = 0
+    """Its place among the kept entries of its organization; the entry that comes to the same one
+    after all others were used takes it.
+    """
     at: int
     actor: str
     """Name of the token, or `roost` for what Roost did by itself."""
@@ -94,8 +98,10 @@ class AuditEntry(Record):
         return audit_key(self.number)
 
     def indexes(self) -> dict[str, str]:
-        """By organization, by app, and by both: a later app of that name may be another's."""
-        pairs = {"org": self.org}
+        """By organization, by app, and by both: a later app of that name may be another's. By slot
+        for the entry that takes its place.
+        """
+        pairs = {"org": self.org, "slot": f"{self.org}/{self.slot}"}
         return pairs | ({"app": self.app, "both": f"{self.org}/{self.app}"} if self.app else {})
 
 

@@ -93,6 +93,7 @@ class Grant(Record):
     expires_at: int | None = None
     created_at: int
     created_by: str
+    """Which organization, or `operator`; its own audit log says by which token."""
     decided_at: int | None = None
     decided_by: str = ""
 

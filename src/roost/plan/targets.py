@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Literal
@@ -9,6 +10,10 @@ from typing import Literal
 from roost.errors import InvalidError
 from roost.model.ids import app_name
 
+_REGION = re.compile(r"[a-z0-9-]+")
+_TOP = re.compile(r"top0*[1-9][0-9]*")
+_WAYS = frozenset({"vm", "vms", "process", "of", "regions", "_metadata"})
+"""Labels before an app's name that only lead to others, or list something as text."""
 _HINT = (
     "name an app, a name such as web.flycast or web.internal, or an address: web:80, [fdaa::3]:53"
 )
@@ -18,13 +23,15 @@ _HINT = (
 class Target:
     """A name below `.flycast` or `.internal`, or an address; `port` 0 where none is named.
 
-    `text` is the name or address in canonical form, `machine` the id in `<id>.vm.<app>.internal`.
+    `text` is the name or address in canonical form. An `.internal` name stands for those Machines
+    of `app` whose `field` has this `value`, or for all.
     """
 
     kind: Literal["flycast", "internal", "address"]
     text: str
     app: str = ""
-    machine: str = ""
+    field: Literal["", "id", "region", "group"] = ""
+    value: str = ""
     port: int = 0
 
 
@@ -58,9 +65,27 @@ def _named(name: str, port: int) -> Target:
         case [app] | [app, "flycast"]:
             known = app_name(app)
             return Target(kind="flycast", text=f"{known}.flycast", app=known, port=port)
-        case [machine, "vm", app, "internal"]:
-            return Target(kind="internal", text=name, app=app_name(app), machine=machine, port=port)
-        case [*_, app, "internal"]:
-            return Target(kind="internal", text=name, app=app_name(app), port=port)
+        case [*wanted, app, "internal"]:
+            field, value = _of_machines(name, wanted)
+            return Target(
+                kind="internal", text=name, app=app_name(app), field=field, value=value, port=port
+            )
         case _:
             raise InvalidError(f"{name!r} is no name of a private network", hint=_HINT)
+
+
+def _of_machines(name: str, wanted: list[str]) -> tuple[Literal["", "id", "region", "group"], str]:
+    """Which Machines the labels before an app's name mean, as the name server reads them."""
+    match wanted:
+        case [] | ["global"]:
+            return "", ""
+        case [region] if region not in _WAYS and _REGION.fullmatch(region):
+            return "region", region
+        case [machine, "vm"] if machine:
+            return "id", machine
+        case [group, "process"] if group:
+            return "group", group
+        case [top, "nearest", "of"] if _TOP.fullmatch(top):
+            return "", ""
+        case _:
+            raise InvalidError(f"{name!r} is no name that stands for Machines", hint=_HINT)

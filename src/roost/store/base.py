@@ -5,7 +5,9 @@ Guarantees every driver gives (the contract suite in tests/contract/test_store.p
 - *Atomic:* a commit applies all of its changes or none.
 - *Durable:* when commit returns, a crash or power loss cannot undo it.
 - *Compare-and-set:* a change whose `expect` differs from the stored revision fails the commit.
-- *Ordered:* revisions grow by one per commit; a watch sees every commit once, in order.
+- *Ordered:* revisions grow by one per commit; a watch sees every commit once, in order. Commits
+  are made in the order in which they were begun, so when one returns, all that were begun before
+  it are visible.
 - *Bounded memory:* nothing but what is asked for is loaded; `scan` pages through a kind.
 """
 

@@ -255,7 +255,9 @@ def test_scaling_is_its_callers(tmp_path: Path) -> None:
 
     async def body(world: World) -> None:
         class Noting:
-            async def count(self, app: str, counts: object) -> list[str]:
+            async def count(
+                self, app: str, counts: object, *, number: int | None, may_show: bool
+            ) -> list[str]:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self.one())
                 return []

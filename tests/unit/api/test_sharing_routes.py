@@ -108,13 +108,16 @@ def test_public_addresses_are_marked(tmp_path: Path) -> None:
 
 
 def test_sharing_takes_two(tmp_path: Path) -> None:
-    """Asked by one admin, seen and accepted by the other; the app is then let in."""
+    """Asked by one admin, seen and accepted by the other; the app is then let in. Neither side
+    learns the names of the other one's tokens.
+    """
 
     async def body(world: World) -> None:
         asked = await world.call("org", "POST", IPS, {"org_slug": "other", "expires": "7d"})
         assert asked.status_code == 202
         grant = asked.json()["grant"]
         assert (await world.call("deploy", "GET", IPS)).json()["pending_grants"] == 1
+        assert grant["created_by"] == "organization acme"
         assert (grant["state"], grant["ip"], grant["network"]) == ("pending", "", "default")
         seen = (await world.call("other-org", "GET", "/v1/orgs/other/grants")).json()
         assert seen == {"incoming": [grant], "outgoing": []}
@@ -125,7 +128,7 @@ def test_sharing_takes_two(tmp_path: Path) -> None:
             reply = await world.call(caller, "POST", f"{path}/accept")
             assert reply.status_code == status, caller
         accepted = (await world.call("other-org", "POST", f"{path}/accept")).json()
-        assert (accepted["state"], accepted["decided_by"]) == ("accepted", "other-org")
+        assert (accepted["state"], accepted["decided_by"]) == ("accepted", "organization other")
         (address,) = (await world.call("deploy", "GET", IPS)).json()["ips"]
         assert (address["ip"], address["org_slug"]) == (accepted["ip"], "other")
         await world.call("other-org", "POST", "/v1/consoles", {"org": "other"})

@@ -11,7 +11,7 @@ from roost.errors import ConflictError, InvalidError, NotFoundError, Preconditio
 from roost.model.access import Token, TokenKind
 from roost.model.grants import GrantState
 from roost.model.records import App
-from roost.store.base import Change, Put
+from roost.store.base import Put
 from tests.support.control_bench import Bench, with_bench
 
 
@@ -134,38 +134,6 @@ def test_what_was_let_into_an_organization_ends_with_it(tmp_path: Path) -> None:
         assert {GrantState.RELEASED} == {states[one.id] for one in given}
         assert GrantState.REJECTED is states[asked.id]
         assert bench.store.get(Token, "t") is None
-
-    with_bench(tmp_path, body)
-
-
-def test_an_app_made_while_its_organization_ends_is_not_left_behind(tmp_path: Path) -> None:
-    """Whichever comes first, no app is ever without an organization."""
-
-    async def body(bench: Bench) -> None:
-        control = bench.control
-        await control.orgs.create("acme")
-        await control.networks.ensure("acme", "")
-        await control.apps.create("first", org="acme")
-        await control.apps.destroy("first")
-        plain = bench.store.commit
-
-        async def late(*changes: Change) -> int:
-            """The organization is deleted just before the app is written."""
-            bench.store.commit = plain  # type: ignore[method-assign]
-            await control.org_ending.delete("acme", actor="a")
-            return await plain(*changes)
-
-        original = control.apps._numbers.take
-
-        async def take(name: str) -> int:
-            number = await original(name)
-            bench.store.commit = late  # type: ignore[method-assign]
-            return number
-
-        control.apps._numbers.take = take  # type: ignore[method-assign]
-        with pytest.raises(NotFoundError, match="acme"):
-            await control.apps.create("web", org="acme")
-        assert bench.store.get(App, "web") is None
 
     with_bench(tmp_path, body)
 

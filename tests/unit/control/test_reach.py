@@ -23,14 +23,14 @@ RAW: dict[str, Any] = {"internal_port": 5432, "ports": [{"port": 5432}]}
 TLS: dict[str, Any] = {"internal_port": 9000, "ports": [{"port": 443, "handlers": ["tls"]}]}
 
 
-def everything(org: str, app: App | None) -> bool:
+def everything(org: str, app: App | None, _machine: str | None) -> bool:
     """The operator's view."""
     return bool(org) or app is None
 
 
 def only(*orgs: str) -> MayLook:
     """Somebody who may look at these organizations."""
-    return lambda org, _app: org in orgs
+    return lambda org, _app, _machine: org in orgs
 
 
 async def world(bench: Bench) -> None:
@@ -257,5 +257,42 @@ def test_sources(tmp_path: Path) -> None:
         assert "app api" in ask(bench, "app:api", "web").steps[0].why
         with pytest.raises(InvalidError):
             ask(bench, "api", "web.example.com")
+
+    with_bench(tmp_path, body)
+
+
+def test_another_organizations_app_is_a_closed_box(tmp_path: Path) -> None:
+    """Who is let in learns whether a call is answered, and nothing of callers, ports, Machines."""
+
+    async def body(bench: Bench) -> None:
+        guarded = RAW | {"allowed_apps": ["partner-of-ours"]}
+        await bench.machine("web", services=[WEB, guarded])
+        await bench.control.orgs.create("acme")
+        await bench.control.apps.create("far", org="acme")
+        grant = await bench.control.grants.give("web", AddressRequest(org="acme"), actor="both")
+        for target, reaches in [("web:80", True), ("web:5432", False), ("web:81", False)]:
+            for name in (target, f"[{grant.ip}]:{target[4:]}"):
+                theirs = ask(bench, "far", name, only("acme"))
+                assert (stages(theirs)[-1], theirs.reaches) == ("service", reaches)
+                assert "answer" in theirs.steps[-1].why
+                told = " ".join(step.why for step in theirs.steps)
+                assert not any(secret in told for secret in ("partner", "8080", "Machine"))
+                assert ask(bench, "far", name).reaches is reaches
+        assert "partner-of-ours" in ask(bench, "far", "web:5432").steps[-1].why
+
+    with_bench(tmp_path, body)
+
+
+def test_names_of_machines_leave_out_what_dns_leaves_out(tmp_path: Path) -> None:
+    """A Machine that does not register has no name; a region or group without Machines neither."""
+
+    async def body(bench: Bench) -> None:
+        await world(bench)
+        assert ask(bench, "api", "local.web.internal").reaches
+        assert ask(bench, "api", "app.process.web.internal").reaches
+        assert not ask(bench, "api", "fra.web.internal").reaches
+        assert not ask(bench, "api", "worker.process.web.internal").reaches
+        await bench.machine("shy", dns={"skip_registration": True})
+        assert not ask(bench, "api", "shy.internal").reaches
 
     with_bench(tmp_path, body)

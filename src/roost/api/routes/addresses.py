@@ -66,7 +66,7 @@ async def allocate(
 @router.delete("/apps/{app}/ip_assignments/{ip}", dependencies=needs(Right.CHANGE))
 async def release(parts: PartsDep, caller: CallerDep, app: str, ip: str) -> Json:
     """Take an address from an app: new connections are refused at once, open ones drained."""
-    await parts.control.addresses.release(app, ip, actor=caller.token.name)
+    await parts.control.addresses.release(app, ip, actor=caller.party)
     return {}
 
 
@@ -81,14 +81,14 @@ async def list_app_grants(parts: PartsDep, app: str) -> Json:
 async def withdraw(parts: PartsDep, caller: CallerDep, app: str, grant: str) -> Json:
     """Take a request back, or give back what was granted (Roost's own)."""
     name = parts.control.apps.get(app).name
-    ended = await parts.control.grants.withdraw(name, grant, actor=caller.token.name)
+    ended = await parts.control.grants.withdraw(name, grant, actor=caller.party)
     return grant_view(ended)
 
 
 async def _share(parts: Parts, caller: Caller, owner: App, request: AddressRequest) -> Grant:
     """Sharing takes an admin on this side; on the other side one agrees, who may be the same."""
     caller.must(Right.ADMIN, of_org(owner.org))
-    grants, actor = parts.control.grants, caller.token.name
+    grants, actor = parts.control.grants, caller.party
     if caller.may(Right.ADMIN, of_org(request.org)):
         return await grants.give(owner.name, request, actor=actor)
     return await grants.ask(owner.name, request, actor=actor)

@@ -12,10 +12,11 @@ from starlette.responses import StreamingResponse
 
 from roost.api.bodies import ScaleBody
 from roost.api.caller import CallerDep
-from roost.api.host_files import must_show
+from roost.api.host_files import may_show_anew, must_show
 from roost.api.needs import needs
-from roost.api.parts import Parts, PartsDep
+from roost.api.parts import PartsDep
 from roost.api.views import Json, release_view
+from roost.deploy.progress import Progress
 from roost.deploy.request import DeployRequest
 from roost.errors import RoostError
 from roost.plan.authority import Right
@@ -37,14 +38,13 @@ async def deploy(
 
     The deploy goes on when the client goes away.
     """
-    parts.control.apps.get(app)
+    number = parts.control.apps.get(app).number
     build = body.config.build
     image = body.image or (build.image if build else None)
     must_show(parts, caller, app, image=image, folder=body.app_dir)
     events: asyncio.Queue[Json | None] = asyncio.Queue()
-    parts.group.create_task(
-        _work(parts, app, body, caller.token.name, events), name=f"deploy:{app}"
-    )
+    run = parts.deployer.run(app, body, user=caller.token.name, number=number)
+    parts.group.create_task(_work(app, run, events), name=f"deploy:{app}")
     return StreamingResponse(_lines(events), media_type=NDJSON)
 
 
@@ -56,19 +56,15 @@ async def list_releases(parts: PartsDep, app: str, limit: int | None = None) -> 
 
 
 @router.post("/apps/{app}/scale", dependencies=needs(Right.CHANGE))
-async def scale(parts: PartsDep, app: str, body: ScaleBody) -> Json:
+async def scale(parts: PartsDep, caller: CallerDep, app: str, body: ScaleBody) -> Json:
     """Change how many Machines process groups have; says what was done."""
-    parts.control.apps.get(app)
-    return {"changes": await parts.scaler.count(app, body.counts)}
+    number = parts.control.apps.get(app).number
+    may_show = may_show_anew(caller)
+    changes = await parts.scaler.count(app, body.counts, number=number, may_show=may_show)
+    return {"changes": changes}
 
 
-async def _work(
-    parts: Parts,
-    app: str,
-    request: DeployRequest,
-    user: str,
-    events: asyncio.Queue[Json | None],
-) -> None:
+async def _work(app: str, run: AsyncIterator[Progress], events: asyncio.Queue[Json | None]) -> None:
     """Reads the deploy to its end whoever listens; never raises into the daemon's group."""
 
     def say(event: Json, *, last: bool = False) -> None:
@@ -76,7 +72,7 @@ async def _work(
             events.put_nowait(event)
 
     try:
-        async for progress in parts.deployer.run(app, request, user=user):
+        async for progress in run:
             event = dict(progress.to_json())
             say(event, last=event["type"] in {"done", "failed"})
     except RoostError as error:

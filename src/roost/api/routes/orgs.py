@@ -41,7 +41,7 @@ async def get_org(parts: PartsDep, org: str) -> Json:
 @router.delete("/orgs/{org}", dependencies=needs(Right.ADMIN))
 async def delete_org(parts: PartsDep, caller: CallerDep, org: str) -> Json:
     """Delete an organization that owns no apps, with its tokens and what it was granted."""
-    await parts.control.org_ending.delete(org, actor=caller.token.name)
+    await parts.control.org_ending.delete(org, actor=caller.party)
     return {}
 
 
@@ -58,21 +58,21 @@ async def list_grants(parts: PartsDep, org: str) -> Json:
 @router.post("/orgs/{org}/grants/{grant}/accept", dependencies=needs(Right.ADMIN))
 async def accept(parts: PartsDep, caller: CallerDep, org: str, grant: str) -> Json:
     """Let an app in: it gets an address on the network that it asked for (Roost's own)."""
-    done = await parts.control.grants.accept(org, grant, actor=caller.token.name)
+    done = await parts.control.grants.accept(org, grant, actor=caller.party)
     return grant_view(done)
 
 
 @router.post("/orgs/{org}/grants/{grant}/reject", dependencies=needs(Right.ADMIN))
 async def reject(parts: PartsDep, caller: CallerDep, org: str, grant: str) -> Json:
     """Refuse a request (Roost's own)."""
-    done = await parts.control.grants.reject(org, grant, actor=caller.token.name)
+    done = await parts.control.grants.reject(org, grant, actor=caller.party)
     return grant_view(done)
 
 
 @router.delete("/orgs/{org}/grants/{grant}", dependencies=needs(Right.ADMIN))
 async def end(parts: PartsDep, caller: CallerDep, org: str, grant: str) -> Json:
     """End what was accepted: the address is released (Roost's own)."""
-    done = await parts.control.grants.end(org, grant, actor=caller.token.name)
+    done = await parts.control.grants.end(org, grant, actor=caller.party)
     return grant_view(done)
 
 
@@ -110,5 +110,6 @@ def _accepted(grants: list[Grant]) -> int:
 
 
 def _home(parts: Parts, grant: Grant) -> int:
-    """The network of the app that a grant is about."""
-    return parts.control.apps.get(grant.app).network_id
+    """The network of the app that a grant is about; 0 when the app is gone by now."""
+    stored = parts.control.context.store.get(App, grant.app)
+    return stored.record.network_id if stored else 0

@@ -12,7 +12,7 @@ from roost.api.parts import PartsDep
 from roost.api.sharing_views import reach_view
 from roost.api.views import Json
 from roost.model.records import App
-from roost.plan.authority import Right, of_app, of_org
+from roost.plan.authority import Right, of_app, of_machine, of_org
 
 router = APIRouter(tags=["networks"])
 
@@ -30,7 +30,9 @@ async def reach(
     What the caller may not look at is treated as what it would see from inside its own network.
     """
 
-    def may_look(org: str, app: App | None) -> bool:
-        return caller.may(Right.LOOK, of_org(org) if app is None else of_app(app))
+    def may_look(org: str, app: App | None, machine: str | None) -> bool:
+        if app is None:
+            return caller.may(Right.LOOK, of_org(org))
+        return caller.may(Right.LOOK, of_machine(app, machine) if machine else of_app(app))
 
     return reach_view(parts.control.reach.explain(source, target, may_look=may_look))
