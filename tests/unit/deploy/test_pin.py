@@ -69,22 +69,25 @@ def test_an_app_replaced_while_the_image_is_pulled(
     play(tmp_path, story)
 
 
-def test_an_app_replaced_while_machines_come_up(tmp_path: Path) -> None:
-    """The deploy ends with an error; the Machines that it had still to make are not made."""
+def test_an_app_replaced_while_machines_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Machines that the deploy had still to make are not made, also where it tries all."""
 
     async def story(world: World) -> None:
-        replaced: asyncio.Task[None] | None = None
+        create = world.control.machines.create
+        made: list[Machine] = []
 
-        def script(machine: Machine) -> str:
-            nonlocal replaced
-            if replaced is None:
-                replaced = group.create_task(replace(world))
-            return "runs"
+        async def counted(app: str, request: CreateMachine) -> Machine:
+            machine = await create(app, request)
+            made.append(machine)
+            if len(made) == 1:
+                await replace(world)
+            return machine
 
-        world.host.script = script
-        async with asyncio.TaskGroup() as group:
-            *_, last = await world.deploy(WEB)
-        assert last.type == "failed"
+        monkeypatch.setattr(world.control.machines, "create", counted)
+        *_, last = await world.deploy(WEB, strategy="immediate")
+        assert (last.type, len(made)) == ("failed", 1)
         await untouched(world)
 
     play(tmp_path, story)
