@@ -17,6 +17,8 @@ class FakeProxy:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.entities: dict[str, dict[str, Any]] = {"network": {}, "app": {}, "machine": {}}
+        self.refuses: set[str] = set()
+        """Ids of things whose puts it does not understand."""
         self.loads: dict[str, int] = {}
         self.drains: list[tuple[str, bool]] = []
         self.failures: list[dict[str, Any]] = []
@@ -71,6 +73,8 @@ class FakeProxy:
         match message["op"]:
             case "snapshot" if message["stage"] == "begin":
                 self.entities = {"network": {}, "app": {}, "machine": {}}
+            case "put" if message["value"]["id"] in self.refuses:
+                return {"error": "the line was not understood"}
             case "put":
                 value = message["value"]
                 self.entities[message["kind"]][value["id"]] = value

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ class ProxyLink:
         self._connection = connection
         sent = 0
         for kind, value in self._everything():
-            connection.post("put", kind=kind, value=value)
+            self._post_put(kind, value)
             sent += 1
             if sent % _FLUSH_EVERY == 0:
                 await connection.flush()
@@ -232,11 +233,35 @@ class ProxyLink:
         return view.machine(machine, state=self._overrides.get(machine.id))
 
     def _post_put(self, kind: str, value: view.Entity) -> None:
-        self._post("put", kind=kind, value=value)
+        answer = self._post("put", kind=kind, value=value)
+        if answer is not None:
+            answer.add_done_callback(partial(self._refused, self._connection, kind, value["id"]))
 
-    def _post(self, op: str, **fields: Any) -> None:
+    def _refused(
+        self,
+        connection: ProxyConnection | None,
+        kind: str,
+        key: str,
+        answer: asyncio.Future[Message],
+    ) -> None:
+        """What the proxy cannot take must not go on as it was before: it may have been narrowed."""
+        if answer.cancelled() or "error" not in answer.result():
+            return
+        if connection is None or connection.closed:
+            return  # The next connection is told everything anew.
+        log.error(
+            "roost-proxy does not take %s %s, which is not served now: %s",
+            kind,
+            key,
+            answer.result()["error"],
+        )
+        if kind != "network":
+            self._post("del", kind=kind, id=key)
+
+    def _post(self, op: str, **fields: Any) -> asyncio.Future[Message] | None:
         if self._connection is not None:
             try:
-                self._connection.post(op, **fields)
+                return self._connection.post(op, **fields)
             except UnavailableError:
                 self._connection = None
+        return None

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 
 from roost.control.host import HostIdentity
 from roost.control.service_check import check_services
 from roost.errors import InvalidError
 from roost.model.machine_config import File, Guest, MachineConfig
+from roost.proxyctl import view
 from roost.spec import durations, signals
 
 MAX_KILL_TIMEOUT_S = 300
@@ -22,6 +24,8 @@ CLIENT_SETS = frozenset(
 )
 """FLY_ names that Fly's own clients put into `env`."""
 MAX_METADATA = 64 * 1024
+MAX_SERVICES_SIZE = 128 * 1024
+"""Bytes of JSON. With the metadata they are one line to the proxy, of at most 1 MiB."""
 
 
 def check_config(config: MachineConfig, host: HostIdentity) -> None:
@@ -39,6 +43,11 @@ def check_config(config: MachineConfig, host: HostIdentity) -> None:
         _check_file(file)
     check_metadata(config.metadata)
     check_services(config.services)
+    if len(json.dumps([view.service(one) for one in config.services])) > MAX_SERVICES_SIZE:
+        raise InvalidError(
+            f"the services are larger than {MAX_SERVICES_SIZE} bytes",
+            hint="shorten the lists of allowed_apps and response headers",
+        )
 
 
 def check_metadata(metadata: dict[str, str]) -> None:

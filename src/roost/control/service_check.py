@@ -5,12 +5,14 @@ Source: docs/networking/services, docs/reference/configuration.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from roost.errors import InvalidError
 from roost.model.ids import app_name
 from roost.model.machine_config import Port, Service
+from roost.proxyctl import http_options
 from roost.spec import durations
+from roost.spec.port_rules import MOST_PORTS
 
 HANDLERS: frozenset[frozenset[str]] = frozenset(
     frozenset(handlers)
@@ -25,11 +27,14 @@ HANDLERS: frozenset[frozenset[str]] = frozenset(
     )
 )
 """Mixes that have a meaning; `tcp` is another word for none."""
+MAX_SERVICES = 64
 
 
-def check_services(services: Iterable[Service]) -> None:
+def check_services(services: Sequence[Service]) -> None:
     """Raises InvalidError with a sentence that names service and port."""
     taken: list[tuple[str, range]] = []
+    if len(services) > MAX_SERVICES:
+        raise InvalidError(f"a Machine has at most {MAX_SERVICES} services")
     for service in services:
         where = f"the service on internal port {service.internal_port}"
         _check_limits(service, where)
@@ -38,7 +43,12 @@ def check_services(services: Iterable[Service]) -> None:
             span = _span(port, where)
             _check_handlers(service, port, span, where)
             _check_free(service.protocol, span, taken)
+            _check_http_options(port, span, where)
             taken.append((service.protocol, span))
+    if sum(len(span) for _, span in taken) > MOST_PORTS:
+        raise InvalidError(
+            f"a Machine has at most {MOST_PORTS} external ports", hint="choose a smaller range"
+        )
 
 
 def _check_limits(service: Service, where: str) -> None:
@@ -63,10 +73,8 @@ def _check_callers(service: Service, where: str) -> None:
 
 def _span(port: Port, where: str) -> range:
     match port.port, port.start_port, port.end_port:
-        case int(single), None, None:
-            return range(single, single + 1)
-        case None, int(first), int(last) if first <= last:
-            return range(first, last + 1)
+        case (int(), None, None) | (None, int(), int()) if port.numbers:
+            return port.numbers
         case None, int(first), int(last):
             raise InvalidError(f"{where} has a port range from {first} down to {last}")
         case _:
@@ -90,6 +98,16 @@ def _check_handlers(service: Service, port: Port, span: range, where: str) -> No
             f"port {span[0]} of {where} has force_https without the http handler",
             hint='add handlers = ["http"], or remove force_https',
         )
+
+
+def _check_http_options(port: Port, span: range, where: str) -> None:
+    if port.http_options is not None:
+        try:
+            http_options.read(port.http_options)
+        except InvalidError as error:
+            raise InvalidError(
+                f"port {span[0]} of {where}: {error.message}", hint=error.hint
+            ) from None
 
 
 def _check_free(protocol: str, span: range, taken: Iterable[tuple[str, range]]) -> None:

@@ -13,6 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 Duration = str | int
 
+MAX_LIMIT = 0xFFFFFFFF
+"""Load limits are 32 bits wide, in the proxy as in Fly's."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
@@ -62,13 +65,22 @@ class Port(_Part):
     tls_options: dict[str, Any] | None = None
     proxy_proto_options: dict[str, Any] | None = None
 
+    @property
+    def numbers(self) -> range:
+        """The external ports; none while the range is incomplete."""
+        if self.port is not None:
+            return range(self.port, self.port + 1)
+        if self.start_port is None or self.end_port is None:
+            return range(0)
+        return range(self.start_port, self.end_port + 1)
+
 
 class Concurrency(_Part):
     """Load limits of one Machine for one service; 0 or none is unlimited (soft: 20)."""
 
     type: Literal["connections", "requests"] = "connections"
-    soft_limit: int | None = Field(default=None, ge=0)
-    hard_limit: int | None = Field(default=None, ge=0)
+    soft_limit: int | None = Field(default=None, ge=0, le=MAX_LIMIT)
+    hard_limit: int | None = Field(default=None, ge=0, le=MAX_LIMIT)
 
 
 class Check(_Part):

@@ -42,18 +42,27 @@ class ProxyConnection:
             raise UnavailableError(f"roost-proxy does not answer on {path}: {error}") from error
         return cls(reader, writer)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended: what was not acknowledged then may or may not have been taken."""
+        return self._closed
+
     def post(self, op: str, **fields: Any) -> asyncio.Future[Message]:
         """Write a message now; the future holds its ack. For the hot path: no waiting for room.
 
-        Raises UnavailableError when the connection is closed.
+        A message that is too long is not sent, and its ack says so. Raises UnavailableError when
+        the connection is closed.
         """
         if self._closed:
             raise UnavailableError("the connection to roost-proxy is closed")
         self._seq += 1
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        line = json.dumps({"seq": self._seq, "op": op, **fields}, separators=(",", ":")).encode()
+        if len(line) >= MAX_LINE:
+            future.set_result({"error": f"a message of {len(line)} bytes is too long"})
+            return future
         self._acks[self._seq] = future
-        line = json.dumps({"seq": self._seq, "op": op, **fields}, separators=(",", ":"))
-        self._writer.write(line.encode() + b"\n")
+        self._writer.write(line + b"\n")
         return future
 
     async def send(self, op: str, **fields: Any) -> Message:

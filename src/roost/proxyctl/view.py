@@ -6,7 +6,7 @@ Counterpart: protocol/control.md, "Entities". A sleeping app costs the proxy one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from roost.model.addresses import machine_ipv4, machine_prefix, network_prefix
 from roost.model.machine_config import Port, Service
 from roost.model.machine_state import STARTABLE, Goal, MachineState
 from roost.model.records import Address, App, Machine, Network
+from roost.proxyctl.http_options import to_wire
 from roost.proxyctl.ways import PUBLIC_NETWORK, Way, ways
 
 Entity = dict[str, Any]
@@ -93,17 +94,18 @@ def machine(record: Machine, *, state: MachineState | None = None) -> Entity:
         "dns": not hidden,
         "group": record.config.metadata.get("fly_process_group", "app"),
         "metadata": record.config.metadata,
-        "services": [_service(service) for service in record.config.services],
+        "services": [service(one) for one in record.config.services],
     }
 
 
-def _service(service: Service) -> Entity:
+def service(service: Service) -> Entity:
+    """One of a Machine's services."""
     limits = service.concurrency
     guard = {} if service.allowed_apps is None else {"allowed_apps": list(service.allowed_apps)}
     return guard | {
         "protocol": service.protocol,
         "internal_port": service.internal_port,
-        "ports": [_port(port) for port in service.ports],
+        "ports": [value for port in service.ports for value in _ports(port)],
         "autostart": service.autostart is not False,
         "concurrency": {
             "type": limits.type if limits else "connections",
@@ -113,7 +115,12 @@ def _service(service: Service) -> Entity:
     }
 
 
-def _port(port: Port) -> Entity:
-    return port.model_dump(mode="json", exclude_none=True, exclude_defaults=True) | {
-        "handlers": [handler for handler in port.handlers if handler != "tcp"]
-    }
+def _ports(port: Port) -> Iterator[Entity]:
+    """A port, or each of a range."""
+    value: Entity = {"handlers": [handler for handler in port.handlers if handler != "tcp"]}
+    if port.force_https:
+        value["force_https"] = True
+    if port.http_options and (options := to_wire(port.http_options)):
+        value["http_options"] = options
+    for number in port.numbers:
+        yield {"port": number} | value

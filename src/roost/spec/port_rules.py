@@ -13,8 +13,10 @@ from roost.spec.toml_lines import Path
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
-MOST_PORTS = 1000
+MOST_ENTRIES = 1000
 """Entries of all [[services.ports]] together."""
+MOST_PORTS = 256
+"""External ports of one Machine, those of its ranges included: the proxy listens on each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,14 @@ def _handlers(path: Path, port: Port, protocol: str) -> Iterator[Finding]:
 
 def _overlaps(config: AppConfig) -> Iterator[Finding]:
     uses = list(_uses(config))
-    if len(uses) > MOST_PORTS:
+    if len(uses) > MOST_ENTRIES:
         yield Finding(
             path=("services",),
             message=f"there are {len(uses)} entries of external ports",
-            hint=f"at most {MOST_PORTS} are possible; use ranges (start_port, end_port)",
+            hint=f"at most {MOST_ENTRIES} are possible; use ranges (start_port, end_port)",
         )
         return
+    yield from _counted(config, uses)
     for number, use in enumerate(uses):
         for other in uses[:number]:
             meets = use.first <= other.last and other.first <= use.last
@@ -102,6 +105,18 @@ def _overlaps(config: AppConfig) -> Iterator[Finding]:
                     hint="give each service of a process group ports of its own",
                 )
                 break
+
+
+def _counted(config: AppConfig, uses: list[_Use]) -> Iterator[Finding]:
+    for group in groups.names(config):
+        mine = [use for use in uses if group in use.groups]
+        count = sum(use.last - use.first + 1 for use in mine)
+        if count > MOST_PORTS:
+            yield Finding(
+                path=mine[-1].path,
+                message=f"a Machine of {group} would have {count} external ports",
+                hint=f"at most {MOST_PORTS} are possible; choose a smaller range",
+            )
 
 
 def _uses(config: AppConfig) -> Iterator[_Use]:

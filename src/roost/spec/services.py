@@ -29,8 +29,8 @@ class Concurrency(Part):
     """Load limits of one Machine for one service; 0 or absent is unset."""
 
     type: Literal["connections", "requests"] = "connections"
-    soft_limit: int | None = Field(default=None, ge=0)
-    hard_limit: int | None = Field(default=None, ge=0)
+    soft_limit: UInt32 | None = None
+    hard_limit: UInt32 | None = None
 
 
 class ReplayRule(Part):

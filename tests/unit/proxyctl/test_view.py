@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_state import Goal, MachineState
@@ -71,3 +72,31 @@ def test_a_machine_on_its_way_out_cannot_be_woken() -> None:
     """Nothing wakes what is being destroyed."""
     machine = a_machine(config=CONFIG, state=MachineState.STOPPED, goal=Goal.DESTROYED)
     assert not view.machine(machine)["startable"]
+
+
+def test_ports_as_the_proxy_is_told() -> None:
+    """Each port of a range is one; options without meaning to the proxy and unset ones are left
+    out; a header is a list of values, and none removes it.
+    """
+    options: dict[str, Any] = {
+        "compress": None,
+        "idle_timeout": 60,
+        "replay_cache": [],
+        "newer": 1,
+        "response": {"headers": {"X-A": "one", "X-B": ["b", "c"], "Server": False}, "newer": 2},
+    }
+    ports = [
+        {"start_port": 7000, "end_port": 7002, "handlers": ["tcp"]},
+        {"port": 80, "handlers": ["http"], "http_options": options},
+    ]
+    config = MachineConfig.model_validate({"image": "x", "services": [{"ports": ports}]})
+    (service,) = view.machine(a_machine(config=config))["services"]
+    headers = {"X-A": ["one"], "X-B": ["b", "c"], "Server": []}
+    assert service["ports"] == [
+        *({"port": number, "handlers": []} for number in (7000, 7001, 7002)),
+        {
+            "port": 80,
+            "handlers": ["http"],
+            "http_options": {"idle_timeout": 60, "response": {"headers": headers}},
+        },
+    ]

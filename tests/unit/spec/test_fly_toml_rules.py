@@ -55,6 +55,12 @@ def warnings(text: str) -> list[str]:
             5,
             "tcp port 4-6 is already used by services[0]",
         ),
+        (
+            "[[services]]\n[[services.ports]]\nport = 5\n"
+            "[[services.ports]]\nstart_port = 1000\nend_port = 1255\n",
+            5,
+            "a Machine of app would have 257 external ports",
+        ),
         ('[checks.up]\ntype = "tcp"\n', 1, "no `port`"),
         (
             '[deploy]\nstrategy = "canary"\n[[mounts]]\nsource = "a"\ndestination = "/a"\n',

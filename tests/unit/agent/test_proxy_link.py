@@ -1,0 +1,79 @@
+"""What the proxy is told, and what happens when it does not take it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from roost.agent.proxy_link import ProxyLink
+from roost.control.public_pool import NO_POOL
+from roost.home import Home
+from roost.proxyctl.client import MAX_LINE, Message, ProxyConnection
+from roost.store.base import Put
+from roost.store.memory import MemoryStore
+from tests.support.control_bench import FakeClock
+from tests.support.fake_proxy import FakeProxy
+from tests.support.machines import a_machine
+
+
+async def ignore(_event: Message) -> None:
+    return
+
+
+def test_what_the_proxy_refuses_is_not_served_as_it_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A Machine whose change the proxy does not understand is taken out, and an error is logged:
+    going on as before could let callers in that the change keeps out.
+    """
+
+    async def main() -> None:
+        home, store = Home(tmp_path), MemoryStore()
+        home.run.mkdir(parents=True)
+        proxy = FakeProxy(home.proxy_socket)
+        await proxy.start()
+        link = ProxyLink(store, home, "local", {}, ignore, clock=FakeClock(), public=NO_POOL)
+        machine = a_machine()
+        await store.commit(Put(machine))
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(link.run())
+            await link.connected.wait()
+            assert machine.id in proxy.entities["machine"]
+            proxy.refuses.add(machine.id)
+            with caplog.at_level(logging.ERROR):
+                await store.commit(Put(machine.model_copy(update={"cordoned": True})))
+                await proxy.until(lambda: machine.id not in proxy.entities["machine"])
+            assert f"does not take machine {machine.id}" in caplog.text
+            following.cancel()
+        await proxy.stop()
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_message_that_is_too_long_is_not_sent(tmp_path: Path) -> None:
+    """Its ack says so at once, and what follows is answered as ever."""
+
+    async def main() -> None:
+        proxy = FakeProxy(tmp_path / "proxy.sock")
+        await proxy.start()
+        connection = await ProxyConnection.connect(tmp_path / "proxy.sock")
+
+        async def read() -> None:
+            async for _ in connection.events():
+                pass
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(read())
+            value = {"id": "m", "state": "x" * MAX_LINE}
+            answer = await connection.post("put", kind="machine", value=value)
+            assert "too long" in answer["error"]
+            value["state"] = "started"
+            assert "error" not in await connection.send("put", kind="machine", value=value)
+            connection.close()
+        await proxy.stop()
+
+    asyncio.run(main())
