@@ -7,7 +7,7 @@ needs that organization's consent: see `grants`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
 from roost.control.address_request import AddressRequest, check_ports, check_request
@@ -109,10 +109,12 @@ class Addresses:
     ) -> Address:
         """Raises PreconditionError (no pool), ConflictError (it has the shared one already)."""
         for _ in range(_MAX_TRIES):
-            taken = {address.ip for address in self.on_network(PUBLIC_NETWORK)}
+            given = list(self.on_network(PUBLIC_NETWORK))
+            ip = str(self._context.public.choose(asked.type, {address.ip for address in given}))
+            self._refuse_dedicated(asked.type, ip, given)
             ends = None if asked.lifetime_ms is None else self._now() + asked.lifetime_ms
             address = Address(
-                ip=str(self._context.public.choose(asked.type, taken)),
+                ip=ip,
                 app=owner.name,
                 type=asked.type,
                 org=owner.org,
@@ -130,6 +132,25 @@ class Addresses:
             if await self._committed([Put(address, expect=0), self.still(owner)]):
                 return address
         raise ConflictError("public addresses are taken by too many at once", hint="try again")
+
+    def _refuse_dedicated(self, kind: AddressType, ip: str, given: Iterable[Address]) -> None:
+        """The pool may have been another one when an app got its own address."""
+        for address in given:
+            if kind is AddressType.SHARED_V4 and address.ip == ip and address.type is not kind:
+                raise PreconditionError(
+                    f"the address to share, {ip}, belongs to app {address.app!r}",
+                    hint=f"release it (`roost ips release {ip} -a {address.app}`), or start Roost "
+                    "with a --public-pool that begins with a free address",
+                )
+
+    def outside_pool(self) -> Sequence[Address]:
+        """Public addresses that the pool has not: it was made smaller after they were given out."""
+        pool = self._context.public.networks
+        return [
+            address
+            for address in self.on_network(PUBLIC_NETWORK)
+            if not any(ip_address(address.ip) in network for network in pool)
+        ]
 
     def still(self, owner: App) -> Put:
         """The app written as it is, for the commit that gives it an address: so that it is not

@@ -152,6 +152,7 @@ class _Daemon:
             await self._drivers.network.setup()
             await self._drivers.network.own_outside(self._options.public.networks)
             await self._control.first_start()
+            self._tell_of_lost_addresses()
             async with asyncio.TaskGroup() as group:
                 self._watch_signals(group)
                 group.create_task(
@@ -166,6 +167,15 @@ class _Daemon:
                 self._say_ready()
         finally:
             await self._store.close()
+
+    def _tell_of_lost_addresses(self) -> None:
+        for address in self._control.addresses.outside_pool():
+            log.warning(
+                "public address %s of app %s is not in --public-pool any more: nobody outside "
+                "reaches it; add its network again, or release it",
+                address.ip,
+                address.app,
+            )
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         control = self._control

@@ -11,6 +11,7 @@ from roost.errors import InvalidError
 from roost.model.ids import app_name
 
 _REGION = re.compile(r"[a-z0-9-]+")
+_PORT = re.compile(r"[0-9]{1,5}")
 _TOP = re.compile(r"top0*[1-9][0-9]*")
 _WAYS = frozenset({"vm", "vms", "process", "of", "regions", "_metadata"})
 """Labels before an app's name that only lead to others, or list something as text."""
@@ -54,7 +55,7 @@ def _split(text: str) -> tuple[str, int]:
         name, port = text, ""
     else:
         name, _, port = text.partition(":")
-    if not name or (port and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535)):
+    if not name or (port and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535)):
         raise InvalidError(f"{text!r} cannot be read", hint=_HINT)
     return name, int(port or 0)
 

@@ -351,7 +351,7 @@ def test_signal_processes_memory(tmp_path: Path) -> None:
         for signal in (9, "SIGUSR1", "term"):
             await api.ok("POST", f"{path}/signal", {"signal": signal})
         assert [number for _, number in api.bench.host.signals] == [9, 10, 15]
-        for bad in (0, 99, "SIGFOO", None):
+        for bad in (0, 99, "SIGFOO", None, "\u00b2", "9" * 5000):
             await api.refused(400, "POST", f"{path}/signal", {"signal": bad})
         for name in ("ps", "processes"):
             (process,) = await api.ok("GET", f"{path}/{name}")

@@ -58,6 +58,8 @@ def test_an_address_of_an_app_without_services_warns(tmp_path: Path) -> None:
         ({"network": "typo"}, 404, "network 'typo'"),
         ({"org_slug": "nope"}, 404, "organization 'nope' not found"),
         ({"service_name": "http"}, 400, "is not a port"),
+        ({"service_name": "1" * 5000}, 400, "is not a port"),
+        ({"service_name": "\u00b2"}, 400, "is not a port"),
         ({"service_name": "81"}, 400, "no service on port 81"),
         ({"ports": [0]}, 400, "ports.0"),
         ({"ports": [70000]}, 400, "ports.0"),

@@ -10,6 +10,7 @@ import pytest
 
 from roost.control import address_warnings
 from roost.control.address_request import AddressRequest
+from roost.control.addresses import MAX_ADDRESSES
 from roost.control.public_pool import PublicPool
 from roost.control.service import Control
 from roost.errors import ConflictError, InvalidError, NotFoundError, PreconditionError, RoostError
@@ -188,6 +189,53 @@ def test_a_shared_address_is_released_for_its_app_alone(tmp_path: Path) -> None:
         await control.addresses.release("web", "198.51.100.8")
         assert [] == control.addresses.list("web")
         assert ["198.51.100.8"] == [one.ip for one in control.addresses.list("api")]
+
+    with_bench(tmp_path, body)
+
+
+def test_a_pool_that_is_another_one_than_before(tmp_path: Path) -> None:
+    """What an app was given for itself is not shared, and what the pool lost is told."""
+
+    async def body(bench: Bench) -> None:
+        context = bench.control.context
+        wide = PublicPool(v4=(IPv4Network("198.51.100.8/30"),), domain="example.com")
+        control = Control(replace(context, public=wide))
+        await control.apps.create("web")
+        await control.apps.create("db")
+        own = await control.addresses.allocate("web", AddressRequest(type=AddressType.V4))
+        assert control.addresses.outside_pool() == []
+        narrow = replace(wide, v4=(IPv4Network(f"{own.ip}/32"),))
+        control = Control(replace(context, public=narrow))
+        assert control.addresses.outside_pool() == []
+        with pytest.raises(PreconditionError, match=f"{own.ip}, belongs to app 'web'"):
+            await control.addresses.allocate("db", AddressRequest(type=AddressType.SHARED_V4))
+        other = replace(wide, v4=(IPv4Network("198.51.100.64/30"),))
+        assert Control(replace(context, public=other)).addresses.outside_pool() == [own]
+        assert bench.control.addresses.outside_pool() == [own]
+
+    with_bench(tmp_path, body)
+
+
+def test_an_app_has_a_bounded_number_of_addresses(tmp_path: Path) -> None:
+    """Also when two are asked for at once, and by whichever way."""
+
+    async def body(bench: Bench) -> None:
+        control = bench.control
+        await control.apps.create("web")
+        await control.orgs.create("acme")
+        await control.networks.ensure("acme", "")
+        for _ in range(MAX_ADDRESSES - 1):
+            await control.addresses.allocate("web")
+        asked = await control.grants.ask("web", AddressRequest(org="acme"), actor="a")
+        await control.addresses.allocate("web")
+        full = "has 100 addresses already"
+        with pytest.raises(PreconditionError, match=full):
+            await control.addresses.allocate("web")
+        with pytest.raises(PreconditionError, match=full):
+            await control.grants.accept("acme", asked.id, actor="b")
+        with pytest.raises(PreconditionError, match=full):
+            await control.grants.give("web", AddressRequest(org="acme"), actor="b")
+        assert len(control.addresses.list("web")) == MAX_ADDRESSES
 
     with_bench(tmp_path, body)
 

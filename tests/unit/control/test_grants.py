@@ -10,6 +10,7 @@ from roost.control.address_request import AddressRequest
 from roost.control.grants import MAX_OVER, MAX_PENDING, MAX_PENDING_OF_ONE
 from roost.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
 from roost.model.grants import TABLE, Grant, GrantEvent, GrantState, transition
+from roost.store.base import Change, Put
 from tests.support.control_bench import Bench, with_bench
 
 ACME = AddressRequest(org="acme")
@@ -195,6 +196,47 @@ def test_a_request_past_its_date_is_not_accepted(tmp_path: Path) -> None:
     with_bench(tmp_path, body)
 
 
+def test_giving_is_one_commit(tmp_path: Path) -> None:
+    """No crash leaves a request that nobody asked for."""
+
+    async def body(bench: Bench) -> None:
+        await neighbours(bench)
+        await bench.control.grants.give("web", ACME, actor="both")
+        seen = set()
+        async for commit in bench.store.watch(0):
+            kinds = {change.record.kind for change in commit.changes if isinstance(change, Put)}
+            if "grant" in kinds:
+                seen.add(frozenset(kinds))
+            if commit.revision == bench.store.revision():
+                break
+        assert seen == {frozenset({"grant", "address", "app"})}
+
+    with_bench(tmp_path, body)
+
+
+def test_asking_while_others_change_the_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that another one overtook is made again."""
+
+    async def body(bench: Bench) -> None:
+        await neighbours(bench)
+        store = bench.control.context.store
+        commit = store.commit
+
+        async def overtaken(*changes: Change) -> int:
+            monkeypatch.setattr(store, "commit", commit)
+            await bench.control.apps.want_flycast("web", True)
+            return await commit(*changes)
+
+        monkeypatch.setattr(store, "commit", overtaken)
+        grant = await bench.control.grants.ask("web", ACME, actor="me")
+        assert [grant] == bench.control.grants.of_app("web")
+        assert bench.control.apps.get("web").wants_flycast
+
+    with_bench(tmp_path, body)
+
+
 def test_giving_needs_the_network_to_exist(tmp_path: Path) -> None:
     """For who administers both sides a wrong name is an error at once, and nothing is made."""
 
@@ -257,6 +299,9 @@ def test_an_inbox_is_bounded(tmp_path: Path) -> None:
         await bench.control.apps.create("late", org="late")
         with pytest.raises(ConflictError, match=f"has {MAX_PENDING} requests"):
             await grants.ask("late", AddressRequest(org="acme"), actor="me")
+        # Who administers both sides waits for nobody.
+        given = await grants.give("late", AddressRequest(org="acme"), actor="both")
+        assert given.state is GrantState.ACCEPTED
 
     with_bench(tmp_path, body)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -108,7 +110,7 @@ def _service_port(name: str) -> tuple[int, ...]:
     """Fly's `service_name`, which here is a port. Raises InvalidError for another name."""
     if not name:
         return ()
-    if name.isascii() and name.isdigit() and 1 <= int(name) <= 65535:
+    if re.fullmatch("[0-9]{1,5}", name) and 1 <= int(name) <= 65535:
         return (int(name),)
     raise InvalidError(
         f"service_name {name!r} is not a port", hint="name the service by its external port"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal as signals_of_host
 
@@ -64,7 +65,8 @@ async def show_memory(parts: PartsDep, app: str, machine_id: str) -> Json:
 
 
 def _number(asked: int | str) -> int:
-    number = int(asked) if str(asked).isdigit() else signals.number(str(asked))
+    text = str(asked)
+    number = int(text) if re.fullmatch("[0-9]{1,3}", text) else signals.number(text)
     if number not in {int(known) for known in signals_of_host.valid_signals()}:
         raise InvalidError(f"{asked} is not a signal")
     return number

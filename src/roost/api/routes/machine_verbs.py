@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -121,7 +122,7 @@ def _wait_seconds(text: str | None) -> float:
     """Whole seconds, or a Go duration. More than 60 s is 60 s."""
     if not text:
         return MAX_WAIT_S
-    seconds = int(text) if text.isascii() and text.isdigit() else durations.seconds(text)
+    seconds = int(text) if re.fullmatch("[0-9]{1,9}", text) else durations.seconds(text)
     if seconds < 0:
         raise InvalidError(f"a timeout of {text} is not possible", hint="use 1 to 60 seconds")
     return min(seconds, MAX_WAIT_S)
