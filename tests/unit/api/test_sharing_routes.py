@@ -221,6 +221,9 @@ def test_reach_tells_each_what_it_may_see(tmp_path: Path) -> None:
             "service",
         ]
         assert (await ask("deploy", "web", "db"))[0] == 200
+        one, two = world.machines["one"], world.machines["two"]
+        assert (await ask("machine", one, "db"))[0] == 200
+        assert (await ask("machine", two, "db"))[0] == 404
         for caller in ("deploy", "machine", "other-org"):
             status, problem = await ask(caller, "db", "web")
             assert (status, "no app, Machine or network" in problem["error"]) == (404, True), caller
