@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from roost.control.logs import AppLogs
 from roost.control.machine_requests import CreateMachine
 from roost.control.releases import ReleaseStatus
 from roost.control.service import Control
@@ -162,6 +163,33 @@ def test_destroy_removes_everything(tmp_path: Path) -> None:
         assert not (bench.home.logs / "web").exists()
         with pytest.raises(NotFoundError):
             await control.apps.destroy("web")
+
+    with_bench(tmp_path, body)
+
+
+def test_nobody_reads_the_logs_of_an_earlier_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They go before the app's name is free; and what was left of them, before the next one is."""
+
+    async def body(bench: Bench) -> None:
+        control = bench.control
+        await control.apps.create("web")
+        control.context.logs.write("web", "secret of the first")
+
+        def crash(_logs: AppLogs, _app: str) -> None:
+            raise OSError("killed here")
+
+        with monkeypatch.context() as killed:
+            killed.setattr(AppLogs, "remove", crash)
+            with pytest.raises(OSError, match="killed here"):
+                await control.apps.destroy("web")
+        assert control.apps.get("web").name == "web"
+        await control.apps.destroy("web")
+        assert not (bench.home.logs / "web").exists()
+        control.context.logs.write("web", "written late")
+        await control.apps.create("web")
+        assert control.context.logs.read("web") == []
 
     with_bench(tmp_path, body)
 
