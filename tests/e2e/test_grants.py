@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.held import HeldConnection
 from tests.support.host import why_not_root
 from tests.support.rig import Caller, Rig, eventually
 from tests.support.tomls import REDIS, tcp_app
@@ -23,17 +23,6 @@ from tests.support.tomls import REDIS, tcp_app
 pytestmark = pytest.mark.root
 
 CRASH_SITE = str(Path(__file__).parents[1] / "support" / "crash_site")
-HOLD = """
-import socket, sys
-s = socket.create_connection((sys.argv[1], 6379), timeout=60)
-print("open", flush=True)
-for line in sys.stdin:
-    try:
-        s.sendall(b"PING\\r\\n")
-        print(s.recv(64).decode().strip() or "ended", flush=True)
-    except OSError:
-        print("ended", flush=True)
-"""
 
 
 @dataclass(frozen=True)
@@ -106,31 +95,6 @@ def clean(sides: Sides) -> Iterator[None]:
             sides.rig.ok("ips", "grants", "withdraw", one["id"], "-a", "shared")
 
 
-class Held:
-    """A connection of a Machine's program, held open."""
-
-    def __init__(self, caller: Caller, address: str) -> None:
-        self.process = caller.popen(sys.executable, "-c", HOLD, address)
-        assert self.process.stdout is not None
-        assert "open\n" == self.process.stdout.readline()
-
-    def ping(self) -> str:
-        """`+PONG`, or `ended`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("x\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().strip()
-
-    def close(self) -> None:
-        """End the program."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-
-
 def test_consent_opens_one_way(sides: Sides) -> None:
     """Pending: nothing. Accepted: reached from acme by name, and not from the app's own network."""
     grant = sides.ask()
@@ -168,7 +132,7 @@ def test_rejected(sides: Sides) -> None:
 def test_expired(sides: Sides) -> None:
     """The date ends it by itself: the name and the connections are gone."""
     grant = sides.ask("--expires", "4s")
-    held = Held(sides.acme, sides.decide("accept", grant)["ip"])
+    held = HeldConnection(sides.acme, sides.decide("accept", grant)["ip"])
     assert "+PONG" == held.ping()
     eventually(lambda: sides.state(grant) == "expired", "the grant to expire")
     assert not sides.reached()
@@ -182,7 +146,7 @@ def test_released_while_a_connection_is_open(sides: Sides) -> None:
     an address given anew does not save it.
     """
     ip = sides.decide("accept", sides.ask())["ip"]
-    held = Held(sides.acme, ip)
+    held = HeldConnection(sides.acme, ip)
     sides.rig.ok("ips", "release", ip, "-a", "shared")
     assert "+PONG" == held.ping()
     assert not sides.reached(ip)

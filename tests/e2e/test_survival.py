@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.held import HeldConnection
 from tests.support.rig import Caller, Rig, eventually
 from tests.support.tomls import REDIS, tcp_app
 
 pytestmark = pytest.mark.root
-
-ECHO = """
-import socket, sys
-s = socket.create_connection(("kept.flycast", 6379), timeout=20)
-print("open", flush=True)
-for line in sys.stdin:
-    s.sendall(b"PING\\r\\n")
-    print(s.recv(64).decode().strip(), flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -38,43 +29,19 @@ def run_id(caller: Caller) -> str:
     return found[0] if found else ""
 
 
-class OpenConnection:
-    """A connection held by a Machine's program; `ping` uses it."""
-
-    def __init__(self, caller: Caller, address: str) -> None:
-        script = ECHO.replace("kept.flycast", address)
-        self.process = caller.popen(sys.executable, "-c", script)
-        assert self.process.stdout is not None
-        assert "open\n" == self.process.stdout.readline()
-
-    def ping(self) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("x\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().strip()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-
-
 @pytest.fixture
-def connection(caller: Caller, kept: str) -> Iterator[OpenConnection]:
-    made = OpenConnection(caller, caller.rig.address("kept"))
+def connection(caller: Caller, kept: str) -> Iterator[HeldConnection]:
+    made = HeldConnection(caller, caller.rig.address("kept"))
     yield made
     made.close()
 
 
-def test_daemon_killed(rig: Rig, caller: Caller, kept: str, connection: OpenConnection) -> None:
+def test_daemon_killed(rig: Rig, caller: Caller, kept: str, connection: HeldConnection) -> None:
     """kill -9 of the daemon: open and new connections go on, the next `up` adopts everything."""
     before, address = run_id(caller), rig.address("kept")
     rig.kill("daemon")
     assert "+PONG" == connection.ping()
-    new = OpenConnection(caller, address)
+    new = HeldConnection(caller, address)
     assert "+PONG" == new.ping()
     new.close()
     assert "no Roost is running" in rig.cli("apps", "list").err

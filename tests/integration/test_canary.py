@@ -37,6 +37,7 @@ from tests.support.mutations import (
 )
 from tests.support.namespaces import isolated, run_inside
 from tests.support.networks import attached, outside_world
+from tests.support.own_namespaces import run_without_root
 
 pytestmark = pytest.mark.root
 
@@ -414,12 +415,5 @@ asyncio.run(main())
 
 def test_without_root(tmp_path: Path) -> None:
     """In an own user, mount and network namespace it tries all but the way out."""
-    here = Path(__file__).parents[2]
-    done = subprocess.run(
-        ["unshare", "-Urnm", sys.executable, "-W", "error", "-c", _ROOTLESS, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": f"{here}:{here / 'src'}"},
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_without_root(_ROOTLESS, str(tmp_path))
     assert (0, b"True ()\n") == (done.returncode, done.stdout), done.stderr

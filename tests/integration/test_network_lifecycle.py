@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -29,6 +26,7 @@ from tests.support.networks import (
     outside_world,
     planned,
 )
+from tests.support.own_namespaces import run_without_root
 from tests.support.packets import connects, fence_by_ping, listen, ping
 
 pytestmark = pytest.mark.root
@@ -338,13 +336,6 @@ asyncio.run(main())
 
 def test_without_root(tmp_path: Path) -> None:
     """In an own user, mount and network namespace all works but egress, which says why not."""
-    here = Path(__file__).parents[2]
-    done = subprocess.run(
-        ["unshare", "-Urnm", sys.executable, "-W", "error", "-c", _ROOTLESS, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": f"{here}:{here / 'src'}"},
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_without_root(_ROOTLESS, str(tmp_path))
     assert (0, b"") == (done.returncode, done.stderr)
     assert b"Roost runs without root, in a network namespace that leads nowhere\n" == done.stdout

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from roost.canary.wire import checksum
 from tests.support.namespaces import inside, socket_inside
 
 Address = IPv4Address | IPv6Address
@@ -164,16 +165,6 @@ def router_advertisement(source: IPv6Address) -> bytes:
     target = IPv6Address("ff02::1")
     body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
     return _ip(source, target, ICMP6, _summed(source, target, ICMP6, body, 2), hops=255)
-
-
-def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071)."""
-    if len(data) % 2:
-        data += b"\0"
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def _summed(source: Address, target: Address, protocol: int, body: bytes, at: int) -> bytes:
