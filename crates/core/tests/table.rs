@@ -14,7 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 use roost_core::{Call, Offer, Table, Touched};
-use roost_wire::{Address, App, Change, Entity, Kind, Machine, Name, Service, State};
+use roost_wire::{
+    Address, App, Change, Entity, Handler, Kind, Machine, Name, Port, Service, State,
+};
 use serde_json::{Value, json};
 
 const PORTS: [u16; 3] = [80, 81, 443];
@@ -36,7 +38,13 @@ fn at(network: u8, ip: &str) -> Value {
 }
 
 fn machine(id: u8, app: u8, ports: &[u16], allowed: Option<&[u8]>) -> Entity {
-    let ports: Vec<_> = ports.iter().map(|port| json!({"port": port})).collect();
+    handling(id, app, ports, &[], allowed)
+}
+
+/// A Machine with handlers on its ports.
+fn handling(id: u8, app: u8, ports: &[u16], handlers: &[&str], allowed: Option<&[u8]>) -> Entity {
+    let port = |port| json!({"port": port, "handlers": handlers});
+    let ports: Vec<_> = ports.iter().map(port).collect();
     let allowed: Option<Vec<_>> =
         allowed.map(|apps| apps.iter().map(|id| format!("a{id}")).collect());
     let value = json!({"id": format!("m{id}"), "app": format!("a{app}"), "network": "0",
@@ -88,13 +96,19 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         (0..3_u8, any::<bool>()).prop_map(|(id, public)| Change::Put(network(id, public))),
         apps().prop_map(Change::Put),
-        (0..6_u8, 0..4_u8, ports(), allowed).prop_map(|(id, app, ports, allowed)| Change::Put(
-            machine(id, app, &ports, allowed.as_deref())
-        )),
+        (0..6_u8, 0..4_u8, ports(), handlers(), allowed).prop_map(
+            |(id, app, ports, handlers, allowed)| {
+                Change::Put(handling(id, app, &ports, &handlers, allowed.as_deref()))
+            }
+        ),
         (0..3_u8).prop_map(|id| Change::Del(Kind::Network, id.to_string().into())),
         (0..4_u8).prop_map(|id| Change::Del(Kind::App, format!("a{id}").into())),
         (0..6_u8).prop_map(|id| Change::Del(Kind::Machine, format!("m{id}").into())),
     ]
+}
+
+fn handlers() -> impl Strategy<Value = Vec<&'static str>> {
+    prop::sample::subsequence(vec!["http", "tls"], 0..=2)
 }
 
 fn apply(table: &mut Table, change: Change) -> Touched {
@@ -112,6 +126,19 @@ fn serving<'s>(state: &'s State, app: &str, port: u16) -> Vec<&'s Service> {
         .flat_map(|machine| machine.services.iter())
         .filter(|service| service.ports.iter().any(|one| one.port == port))
         .collect()
+}
+
+/// How much a word about a port counts against others, as lower numbers.
+fn rank(port: &Port) -> (bool, bool) {
+    let unserved = port.handlers.iter().any(|one| *one != Handler::Http);
+    (!port.is_http(), unserved)
+}
+
+/// The best rank of what an app's Machines say of a port.
+fn best_rank(state: &State, app: &str, port: u16) -> Option<(bool, bool)> {
+    let serving = serving(state, app, port).into_iter();
+    let ports = serving.flat_map(|service| service.ports.iter());
+    ports.filter(|one| one.port == port).map(rank).min()
 }
 
 fn addresses(state: &State) -> impl Iterator<Item = (&App, &Address)> {
@@ -170,6 +197,7 @@ fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
                 Call::Offered(offer) => {
                     prop_assert!(offer.app.id == app.id && served && offered);
                     prop_assert_eq!(admits(&offer), admitted(state, &app.id, port));
+                    prop_assert_eq!(Some(rank(offer.port)), best_rank(state, &app.id, port));
                 }
                 Call::Unknown => prop_assert!(false, "nobody at {}", ip),
             }
@@ -265,6 +293,27 @@ fn forgets_what_is_gone() {
     table.del(Kind::App, "a1");
     table.del(Kind::Network, "1");
     assert_eq!(table.sizes(), (0, 0, 0));
+}
+
+/// What a Machine said of a port counts while it is there, whoever spoke last.
+#[test]
+fn forgets_the_words_of_a_machine_that_is_gone() {
+    let mut table = Table::new();
+    table.put(app(1, &[at(1, "fdaa::5")], &[]));
+    let ip = "fdaa::5".parse().unwrap();
+    let handlers = |table: &Table| match table.call("1", ip, 80) {
+        Call::Offered(offer) => offer.port.handlers.clone(),
+        other => panic!("{other:?}"),
+    };
+    table.put(handling(1, 1, &[80], &["http"], None));
+    table.put(handling(2, 1, &[80], &[], None));
+    assert_eq!(handlers(&table), [Handler::Http]);
+    table.del(Kind::Machine, "m1");
+    assert_eq!(handlers(&table), []);
+    table.put(handling(3, 1, &[80], &["tls"], None));
+    assert_eq!(handlers(&table), []);
+    table.del(Kind::Machine, "m2");
+    assert_eq!(handlers(&table), [Handler::Tls]);
 }
 
 /// Connections may go on for as long as the app says when its address goes, or said before it went.

@@ -1,7 +1,8 @@
 """What the proxy decides when somebody calls an address: the same rows, the same order, in words.
 
 Works on the entities that `view` puts on the wire, so that an explanation cannot know of anything
-the proxy does not. The proxy's own code is crates/proxy/src/listen.rs; tests let both answer.
+the proxy does not. The proxy's own code is crates/core/src/table/call.rs (what is called, and who
+may) and crates/proxy/src/dispatch.rs; tests let both answer.
 Pure.
 """
 
@@ -110,8 +111,8 @@ def _service(way: Way, port: int, serving: list[Serving]) -> Step:
         listed = ", ".join(map(str, way.ports))
         why = f"{way.ip} answers on port {listed} only, not on {port}"
     elif serving:
-        _, service, one = serving[-1]
-        unserved = [word for word in one.get("handlers", ()) if word not in SERVED_HANDLERS]
+        _, service, one = min(serving, key=_rank)
+        unserved = _unserved(one)
         if unserved:
             why = f"port {port} has the handler {unserved[0]}, which is not served yet"
         else:
@@ -119,6 +120,16 @@ def _service(way: Way, port: int, serving: list[Serving]) -> Step:
             passes = True
             why = f"port {port} ({how}) leads to port {service['internal_port']} of the Machine"
     return Step(stage=Stage.SERVICE, passes=passes, why=why)
+
+
+def _rank(row: Serving) -> tuple[bool, bool]:
+    """The row with the lowest counts while Machines disagree how a port is handled."""
+    _, _, one = row
+    return "http" not in one.get("handlers", ()), bool(_unserved(one))
+
+
+def _unserved(port: dict[str, Any]) -> list[str]:
+    return [word for word in port.get("handlers", ()) if word not in SERVED_HANDLERS]
 
 
 def _guard(caller: Caller, port: int, serving: list[Serving]) -> Step:
@@ -143,9 +154,11 @@ def _guard(caller: Caller, port: int, serving: list[Serving]) -> Step:
 
 def _machine(port: int, serving: list[Serving]) -> Step:
     usable = [(m, service) for m, service, _ in serving if not m["cordoned"]]
-    running = [m for m, _ in usable if m["state"] == "started"]
-    if running:
-        return Step(stage=Stage.MACHINE, passes=True, why=f"Machine {running[0]['id']} is started")
+    # A call is held for one on its way up until its port accepts.
+    for state in ("started", "starting"):
+        up = [m for m, _ in usable if m["state"] == state]
+        if up:
+            return Step(stage=Stage.MACHINE, passes=True, why=f"Machine {up[0]['id']} is {state}")
     waking = [m for m, service in usable if m["startable"] and service["autostart"]]
     if waking:
         why = f"Machine {waking[0]['id']} is {waking[0]['state']}: the call wakes it"

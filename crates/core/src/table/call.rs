@@ -96,7 +96,7 @@ impl AppEntry {
         let entry = self.ports.get(&port)?;
         Some(Offer {
             app,
-            port: &entry.value,
+            port: entry.value()?,
             guards: &entry.guards,
         })
     }
