@@ -26,6 +26,8 @@ pytestmark = [
 
 CALLED = ("a", "b")
 CALLERS = ("web", "other")
+ORGS = {"a": "personal", "b": "acme", "web": "personal", "other": "acme"}
+LISTED = (*CALLERS, "personal/web", "acme/other", "acme/web", "personal/other")
 PORTS = (80, 5000)
 NOT_OFFERED = 5001
 NETWORKS = ("1", "2")
@@ -69,7 +71,7 @@ class Stage:
         for name, world in self.worlds.items():
             self.control.put("network", network(str(world.router), number=int(name)))
         for name, found in rows.apps.items():
-            self.control.put("app", app_at(name, [_wire(way) for way in found]))
+            self.control.put("app", app_at(name, [_wire(way) for way in found], org=ORGS[name]))
         for value in rows.machines.values():
             self.control.put("machine", value)
         self.control.call("snapshot", stage="end")
@@ -218,7 +220,7 @@ def _agreed(chance: random.Random, handlers: list[str]) -> list[str]:
 
 
 def _guard(chance: random.Random) -> Line:
-    allowed = chance.sample(CALLERS, chance.randint(0, 2))
+    allowed = chance.sample(LISTED, chance.randint(0, 4))
     return {"allowed_apps": allowed} if chance.random() < 0.4 else {}
 
 
@@ -251,8 +253,8 @@ def test_reach_says_what_the_proxy_does(stage: Stage, seed: int) -> None:
             port = chance.choice((*PORTS, *PORTS, NOT_OFFERED))
             who = chance.choice((*CALLERS, None))
             of = chance.choice((way.network, way.network, *NETWORKS))
-            caller = Caller(network=of, network_name=of, app=who)
-            steps = list(decide(caller, way, port, rows.of(app)))
+            caller = Caller(network=of, network_name=of, app=who, org=ORGS.get(who or "", ""))
+            steps = list(decide(caller, way, port, rows.of(app), org=ORGS[app]))
             outcome = stage.outcome(caller, _source(of, who), way.ip, port)
             outcomes.add(outcome)
             assert steps[-1].passes == (outcome != "refused"), (
@@ -280,7 +282,7 @@ def test_a_starting_machine_is_waited_for(stage: Stage) -> None:
     rows, way = _told(stage, _plain("m1", stage.address, "starting", []))
     caller = Caller(network="1", network_name="1")
     assert stage.outcome(caller, _source("1", None), way.ip, 80) == "reached"
-    assert list(decide(caller, way, 80, rows.of("a")))[-1].passes
+    assert list(decide(caller, way, 80, rows.of("a"), org="personal"))[-1].passes
 
 
 def test_a_machine_that_is_gone_says_nothing_of_a_port(stage: Stage) -> None:
@@ -293,5 +295,5 @@ def test_a_machine_that_is_gone_says_nothing_of_a_port(stage: Stage) -> None:
     stage.control.call("del", kind="machine", id="m2")
     del rows.machines["m2"]
     caller = Caller(network="1", network_name="1")
-    assert list(decide(caller, way, 80, rows.of("a")))[-1].passes
+    assert list(decide(caller, way, 80, rows.of("a"), org="personal"))[-1].passes
     assert stage.outcome(caller, _source("1", None), way.ip, 80) == "reached"

@@ -28,25 +28,34 @@ fn network(id: u8, public: bool) -> Entity {
 }
 
 fn app(id: u8, addresses: &[Value], hosts: &[&str]) -> Entity {
-    let value = json!({"id": format!("a{id}"), "org": "o", "network": "0",
+    let value = json!({"id": format!("a{id}"), "org": org_of(id), "network": "0",
         "addresses": addresses, "hosts": hosts, "drain_ms": u64::from(id)});
     Entity::App(serde_json::from_value(value).unwrap())
+}
+
+/// Two apps each are of one organization.
+fn org_of(app: u8) -> String {
+    format!("o{}", app % 2)
 }
 
 fn at(network: u8, ip: &str) -> Value {
     json!({"network": network.to_string(), "ip": ip})
 }
 
-fn machine(id: u8, app: u8, ports: &[u16], allowed: Option<&[u8]>) -> Entity {
+fn machine(id: u8, app: u8, ports: &[u16], allowed: Option<&[String]>) -> Entity {
     handling(id, app, ports, &[], allowed)
 }
 
 /// A Machine with handlers on its ports.
-fn handling(id: u8, app: u8, ports: &[u16], handlers: &[&str], allowed: Option<&[u8]>) -> Entity {
+fn handling(
+    id: u8,
+    app: u8,
+    ports: &[u16],
+    handlers: &[&str],
+    allowed: Option<&[String]>,
+) -> Entity {
     let port = |port| json!({"port": port, "handlers": handlers});
     let ports: Vec<_> = ports.iter().map(port).collect();
-    let allowed: Option<Vec<_>> =
-        allowed.map(|apps| apps.iter().map(|id| format!("a{id}")).collect());
     let value = json!({"id": format!("m{id}"), "app": format!("a{app}"), "network": "0",
         "state": "stopped", "services": [
             {"internal_port": 8080, "ports": ports, "allowed_apps": allowed}]});
@@ -92,7 +101,12 @@ fn apps() -> impl Strategy<Value = Entity> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let allowed = prop::option::of(prop::collection::vec(0..4_u8, 0..3));
+    let org = prop::option::of(0..2_u8);
+    let name = (org, 0..4_u8).prop_map(|(org, id)| match org {
+        Some(org) => format!("o{org}/a{id}"),
+        None => format!("a{id}"),
+    });
+    let allowed = prop::option::of(prop::collection::vec(name, 0..4));
     prop_oneof![
         (0..3_u8, any::<bool>()).prop_map(|(id, public)| Change::Put(network(id, public))),
         apps().prop_map(Change::Put),
@@ -163,23 +177,31 @@ fn places(state: &State, network: &str) -> Vec<SocketAddr> {
 }
 
 /// Which of the four apps may call a port of an app, and whether somebody of no app may.
-fn admitted(state: &State, app: &str, port: u16) -> Vec<bool> {
-    let serving = serving(state, app, port);
-    let may = |caller: Option<Name>| {
+fn admitted(state: &State, app: &App, port: u16) -> Vec<bool> {
+    let serving = serving(state, &app.id, port);
+    let in_list = |list: &[Name], caller: u8| {
+        let (org, name) = (org_of(caller), format!("a{caller}"));
+        let full = format!("{org}/{name}");
+        let mut list = list.iter();
+        list.any(|one| **one == *full || (*app.org == *org && **one == *name))
+    };
+    let may = |caller: Option<u8>| {
         let lists = serving.iter().filter_map(|one| one.allowed_apps.as_ref());
         lists
             .into_iter()
-            .all(|list| caller.as_ref().is_some_and(|name| list.contains(name)))
+            .all(|list| caller.is_some_and(|caller| in_list(list, caller)))
     };
-    let callers = (0..4).map(|id| Some(format!("a{id}").into()));
-    callers.chain([None]).map(may).collect()
+    (0..4).map(Some).chain([None]).map(may).collect()
 }
 
 fn admits(offer: &Offer<'_>) -> Vec<bool> {
-    let callers = (0..4).map(|id| Some(format!("a{id}")));
-    let callers = callers.chain([None]);
+    let named = |id| match app(id, &[], &[]) {
+        Entity::App(app) => app,
+        other => panic!("{other:?}"),
+    };
+    let callers = (0..4).map(|id| Some(named(id))).chain([None]);
     callers
-        .map(|caller| offer.allows(caller.as_deref()))
+        .map(|caller| offer.allows(caller.as_ref()))
         .collect()
 }
 
@@ -196,7 +218,7 @@ fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
                 Call::NotHere(found) => prop_assert!(found.id == app.id && served && !offered),
                 Call::Offered(offer) => {
                     prop_assert!(offer.app.id == app.id && served && offered);
-                    prop_assert_eq!(admits(&offer), admitted(state, &app.id, port));
+                    prop_assert_eq!(admits(&offer), admitted(state, app, port));
                     prop_assert_eq!(Some(rank(offer.port)), best_rank(state, &app.id, port));
                 }
                 Call::Unknown => prop_assert!(false, "nobody at {}", ip),

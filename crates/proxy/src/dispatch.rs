@@ -122,7 +122,7 @@ impl Inbound {
     fn admit(&self, table: &Table, offer: Offer<'_>) -> Result<Admitted, Denial> {
         let known = offer.is_guarded() || offer.port.is_http();
         let caller = known.then(|| self.caller(table)).flatten();
-        if !offer.allows(caller.map(|machine| &*machine.app)) {
+        if !may_call(table, &offer, caller) {
             return Err(self.not_allowed(&offer.app.id, caller));
         }
         check_handlers(&offer)?;
@@ -213,6 +213,16 @@ impl Denial {
             message,
         }
     }
+}
+
+/// Whether the lists of the called Machines let `caller` pass. Its app, and so its organization, is looked up
+/// only where there is a list.
+fn may_call(table: &Table, offer: &Offer<'_>, caller: Option<&Arc<Machine>>) -> bool {
+    if !offer.is_guarded() {
+        return true;
+    }
+    let app = caller.and_then(|machine| table.app(&machine.app));
+    offer.allows(app.map(AsRef::as_ref))
 }
 
 /// Refuses what the port's handlers ask for and this proxy cannot do.

@@ -96,6 +96,8 @@ def test_possible(keys: dict[str, Any]) -> None:
         (service(protocol="udp", ports=[{"port": 5, "handlers": ["http"]}]), "is udp"),
         (service(auto_stop_after="-1s"), "negative auto_stop_after"),
         (service(allowed_apps=["web", "No!"]), "'No!' in allowed_apps"),
+        (service(allowed_apps=["acme/web", "a/b/c"]), "'a/b/c' in allowed_apps"),
+        (service(allowed_apps=["web"] * 257), "257 entries in allowed_apps, more than 256"),
         (port(handlers=["http", "pg_tls"]), "do not go together"),
         (port(handlers=["http", "proxy_proto"]), "do not go together"),
         (port(force_https=True), "force_https without the http handler"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roost_wire::{Handler, Machine, Name, Port, Protocol, Service};
+use roost_wire::{App, Handler, Machine, Name, Port, Protocol, Service};
 
 /// An external port, as the Machines that serve it say.
 #[derive(Debug, Default)]
@@ -96,9 +96,17 @@ fn rank(port: &Port) -> (bool, bool) {
 }
 
 impl Guard {
-    pub(super) fn names(&self, app: &str) -> bool {
-        self.apps.iter().any(|name| **name == *app)
+    /// Whether `caller` is in the list of an app of the organization `org`.
+    pub(super) fn names(&self, caller: &App, org: &str) -> bool {
+        self.apps.iter().any(|name| means(name, caller, org))
     }
+}
+
+/// Whether a name in a list of an app of `org` means `app`. An organization has to be named for an app of
+/// another one to be meant: who may make apps there could take any name that is free.
+fn means(name: &str, app: &App, org: &str) -> bool {
+    let (org, name) = name.split_once('/').unwrap_or((org, name));
+    *app.id == *name && *app.org == *org
 }
 
 /// The external TCP ports of a Machine, each once, with the service that serves it.
