@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -332,13 +333,23 @@ def test_protocols_that_the_port_does_not_speak(outside: Outside) -> None:
 
 
 def test_guarded_apps_cannot_be_called_from_outside(outside: Outside) -> None:
-    """With a list of allowed apps a caller from outside is reset, whatever way it came."""
-    guarded = machine("three", "one", "172.16.0.99", "stopped", ports=[HTTP], allowed_apps=["two"])
+    """With a list of allowed apps a caller from outside is reset; where apps share the address it
+    is answered as for a name that no app has.
+    """
+    ports = [HTTP, RAW]
+    guarded = machine("three", "one", "172.16.0.99", "stopped", ports=ports, allowed_apps=["two"])
     outside.control.put("machine", guarded)
-    for address in (OWN4, SHARED4):
-        outside.expect_reset(address, 80, named("one.example"))
+    outside.expect_reset(OWN4, 80, named("one.example"))
+    outside.expect_reset(SHARED4, 443, hello("one.example"))
+    answers = []
+    for name in ("one.example", "three.example"):
+        with outside.call(SHARED4, 80, named(name)) as client:
+            answers.append(re.sub(rb"Date: .*|[0-9A-Z]{26}", b"", client.rest()))
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 404 ")
+    for port in (80, 443, 80):
         message = outside.control.event("log", app="one", code="RA01")["message"]
-        assert message == f"{CALLER4}, which is no known machine, may not call port 80"
+        assert message == f"{CALLER4}, which is no known machine, may not call port {port}"
 
 
 def test_held_bytes_wait_for_the_machine(outside: Outside) -> None:

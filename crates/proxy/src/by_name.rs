@@ -152,8 +152,8 @@ async fn serve_http(
 ) {
     let named = name.map(|name| inbound.target_by_name(&worker, name));
     match named {
-        Some(Named::Denied) => tcp::reset(stream),
-        None | Some(Named::Nobody) => {
+        // As if there were none: who may not call does not learn which names there are.
+        None | Some(Named::Nobody | Named::Denied) => {
             let message = "no app at this address is called so on this port";
             let refusal = Refusal::coded(404, "PR01", message);
             http::refuse(&worker, stream, Some(facts), &refusal).await;

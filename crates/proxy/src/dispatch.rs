@@ -30,7 +30,8 @@ pub(crate) struct Inbound {
 pub(crate) enum Named {
     /// An app, which may be called.
     App(Target),
-    /// An app that must not be called. Its log has the reason; the caller gets none.
+    /// An app that must not be called. Its log has the reason; the caller is told what it would be if
+    /// there were none.
     Denied,
     /// No app.
     Nobody,
