@@ -212,6 +212,9 @@ fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
         for port in PORTS {
             let served = !serving(state, &app.id, port).is_empty();
             let offered = address.offers(port);
+            let at = SocketAddr::new(ip, port);
+            let named_there = table.apps_at(network, at).contains(&app.id);
+            prop_assert_eq!(named_there, served && offers(app, network, at));
             match table.call(network, ip, port) {
                 Call::Shared => prop_assert!(address.shared),
                 Call::NotServed(found) => prop_assert!(found.id == app.id && !served),
@@ -233,6 +236,12 @@ fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// Whether any address of an app is this one and offers the port.
+fn offers(app: &App, network: &str, at: SocketAddr) -> bool {
+    let mut addresses = app.addresses.iter();
+    addresses.any(|one| one.ip == at.ip() && *one.network == *network && one.offers(at.port()))
 }
 
 /// The first app that has a shared address and a name, and serves the port there.

@@ -5,11 +5,13 @@ use std::pin::pin;
 use std::task::Poll;
 
 use roost_http1::{Method, Reply, RequestFacts, RequestFraming, Version};
+use roost_wire::Level;
 use tokio::io::AsyncWriteExt;
 
 use super::ending::Ending;
 use super::session::Session;
 use super::stamp::{SERVER, Stamp};
+use crate::applog::Text;
 
 /// A response that comes from no Machine.
 #[derive(Debug, Clone)]
@@ -137,6 +139,16 @@ impl Session<'_> {
 
     /// Writes the line about a coded refusal into the app's log. After [`Self::reply`].
     pub(super) fn log(&self, code: &str, message: &str, machine: Option<&str>) {
+        let text = || Text {
+            message: message.into(),
+            request: Some(self.describe().into()),
+        };
+        let (shared, app) = (&self.worker.shared, &self.target.app.name);
+        shared.log_with(Level::Error, app, machine, Some(code), text);
+    }
+
+    /// The request in a line of the log: its id, method and address.
+    fn describe(&self) -> String {
         let line = self
             .request
             .split(|byte| *byte == b'\r')
@@ -154,17 +166,10 @@ impl Session<'_> {
             .nth(1)
             .unwrap_or_default();
         let host = String::from_utf8_lossy(host.get(6..).unwrap_or_default());
-        let request = format!(
+        format!(
             "{} {method} http://{}{path}",
             self.stamp.id_text(),
             host.trim_end()
-        );
-        self.worker.shared.log(
-            &self.target.app.name,
-            machine,
-            code,
-            message,
-            Some(&request),
-        );
+        )
     }
 }
