@@ -120,6 +120,33 @@ def test_only_allowed_apps_may_call(guarded: Stage) -> None:
         expect_reset(guarded, 2, source=source)
 
 
+@pytest.mark.parametrize(
+    ("org", "listed", "may"),
+    [
+        ("acme", "web", False),
+        ("acme", "personal/web", False),
+        ("acme", "acme/web", True),
+        ("personal", "acme/web", False),
+        ("personal", "personal/web", True),
+    ],
+)
+def test_a_bare_name_is_of_the_called_app_s_organization(
+    stage: Stage, org: str, listed: str, may: bool
+) -> None:
+    """An app of another organization may call only where it is named with its organization."""
+    stage.control.put("app", app_at("web", [], org=org))
+    caller = machine("m-web", "web", "172.16.0.200", ip6=WEB, services=[])
+    stage.control.put("machine", caller)
+    address, inside = stage.world.add_machine()
+    stage.control.put("app", app("db", f"{FLYCAST}2"))
+    stage.control.put("machine", machine("m1", "db", address, allowed_apps=[listed]))
+    with served(stage.world.listen(inside), echo):
+        if may:
+            assert answers(stage.world.call(2, source=WEB))
+        else:
+            expect_reset(stage, 2, source=WEB)
+
+
 def test_who_may_not_call_is_logged(guarded: Stage) -> None:
     """The called app's log names the Machine and its app, or the address that no Machine has."""
     for source, message in (

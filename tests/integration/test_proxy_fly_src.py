@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.support.dns_world import DnsWorld, dns_world, text
-from tests.support.http_peer import APP_IP, CLIENT_IP, World, get, http_world, ok
+from tests.support.http_peer import APP_IP, CLIENT_IP, MACHINE_IP, World, get, http_world, ok, post
 from tests.support.namespaces import isolated
 from tests.support.proxy_control import ControlError, app, app_at, machine
 
@@ -86,6 +86,25 @@ def test_the_machine_learns_who_calls(world: World) -> None:
     match = re.fullmatch(form, value)
     assert match is not None
     assert before <= int(match[1]) <= time.time()
+
+
+def test_the_time_is_that_of_the_machine_s_turn(world: World) -> None:
+    """A request that waited for its Machine is signed when that is there, its body unharmed."""
+    port = {"port": 80, "handlers": ["http"]}
+    sleeping = machine("m1", "a", MACHINE_IP, "stopped", port=port)
+    world.control.put("machine", sleeping)
+    client = world.client(post("Content-Length: 4\r\n", "body"))
+    world.control.event("wake")
+    time.sleep(1.1)
+    woken = int(time.time())
+    world.control.put("machine", {**sleeping, "state": "started"})
+    inside = world.accept()
+    head = inside.head()
+    assert int(signed(head).rpartition("ts=")[2]) >= woken
+    assert fields(head, "Connection") == ["close"]
+    assert inside.take(4) == b"body"
+    inside.send(ok())
+    client.answer()
 
 
 def test_the_called_app_is_bound(world: World) -> None:

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http_peer import Peer, World, get, http_world, ok, post
+from tests.support.http_peer import (
+    DEADLINE_S,
+    MACHINE_IP,
+    Peer,
+    World,
+    get,
+    http_world,
+    ok,
+    post,
+)
+from tests.support.proxy_control import machine
 
 pytestmark = pytest.mark.root
 
@@ -629,6 +639,38 @@ def test_a_drained_machine_has_no_unused_connection(tmp_path: Path) -> None:
             pass
         app.sock.setblocking(False)
         assert b"" == app.sock.recv(1)
+
+
+def test_who_does_not_read_the_proxy_s_answers_is_reset(tmp_path: Path) -> None:
+    """A client that sends requests and reads no answer does not hold its connection for ever."""
+    idle = {"http_idle_ms": 200}
+    with http_world(tmp_path, settings=idle, port={"force_https": True}) as world:
+        client = world.client()
+        client.sock.settimeout(DEADLINE_S)
+        requests = get() * 1_000_000
+        with pytest.raises(ConnectionError):
+            client.send(requests)
+        assert world.control.call("stats")["stats"]["connections"] == 0
+
+
+def test_a_udp_service_says_nothing_of_requests(world: World) -> None:
+    """Another service of the same internal port over UDP does not change what a unit of load is."""
+    value = machine(
+        "m1",
+        "a",
+        MACHINE_IP,
+        port={"port": 80, "handlers": ["http"]},
+        limits={"type": "requests"},
+    )
+    udp = {"protocol": "udp", "internal_port": 7000, "ports": [{"port": 53}]}
+    world.control.put("machine", {**value, "services": [udp, *value["services"]]})
+    client = world.client(get())
+    inside = world.accept()
+    for _ in range(2):
+        assert "Connection: close" not in inside.head()
+        inside.send(ok())
+        client.answer()
+        client.send(get())
 
 
 def test_a_stopping_proxy_lets_idle_clients_go_and_requests_end(world: World) -> None:

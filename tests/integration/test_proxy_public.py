@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +20,14 @@ from tests.support.proxy_control import (
     DEADLINE_S,
     Control,
     Line,
+    app,
     app_at,
     machine,
     network,
     public_network,
     running_proxy,
 )
-from tests.support.proxy_world import IPV6_FREEBIND, World, echo, ip, namespace, served
+from tests.support.proxy_world import FLYCAST, IPV6_FREEBIND, World, echo, ip, namespace, served
 
 pytestmark = [
     pytest.mark.root,
@@ -332,13 +335,23 @@ def test_protocols_that_the_port_does_not_speak(outside: Outside) -> None:
 
 
 def test_guarded_apps_cannot_be_called_from_outside(outside: Outside) -> None:
-    """With a list of allowed apps a caller from outside is reset, whatever way it came."""
-    guarded = machine("three", "one", "172.16.0.99", "stopped", ports=[HTTP], allowed_apps=["two"])
+    """With a list of allowed apps a caller from outside is reset; where apps share the address it
+    is answered as for a name that no app has.
+    """
+    ports = [HTTP, RAW]
+    guarded = machine("three", "one", "172.16.0.99", "stopped", ports=ports, allowed_apps=["two"])
     outside.control.put("machine", guarded)
-    for address in (OWN4, SHARED4):
-        outside.expect_reset(address, 80, named("one.example"))
+    outside.expect_reset(OWN4, 80, named("one.example"))
+    outside.expect_reset(SHARED4, 443, hello("one.example"))
+    answers = []
+    for name in ("one.example", "three.example"):
+        with outside.call(SHARED4, 80, named(name)) as client:
+            answers.append(re.sub(rb"Date: .*|[0-9A-Z]{26}", b"", client.rest()))
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 404 ")
+    for port in (80, 443, 80):
         message = outside.control.event("log", app="one", code="RA01")["message"]
-        assert message == f"{CALLER4}, which is no known machine, may not call port 80"
+        assert message == f"{CALLER4}, which is no known machine, may not call port {port}"
 
 
 def test_held_bytes_wait_for_the_machine(outside: Outside) -> None:
@@ -377,6 +390,65 @@ def test_idle_strangers_do_not_hold_the_end(tmp_path: Path) -> None:
             with contextlib.suppress(ConnectionResetError):
                 assert caller.recv(1) == b""
             assert process.wait(DEADLINE_S) == 0
+
+
+def test_callers_from_outside_leave_room_for_those_inside(tmp_path: Path) -> None:
+    """However many strangers hold connections, private calls are served, half of the room."""
+    with contextlib.ExitStack() as stack:
+        world = World(stack)
+        netns = stack.enter_context(namespace())
+        ip(netns, f"addr add {SHARED4} dev lo")
+        stack.enter_context(running_proxy(tmp_path / "sock", files=1100))
+        control = Control(tmp_path / "sock")
+        stack.callback(control.close)
+        control.put("network", network(str(world.router)))
+        control.put("network", public_network(str(netns)))
+        control.put("app", app_at("one", [public(SHARED4, shared=True)], hosts=["one.example"]))
+        control.put("app", app("two", f"{FLYCAST}2"))
+        address, inside = world.add_machine()
+        control.put("machine", machine("m1", "one", address, ports=[HTTP]))
+        control.put("machine", machine("m2", "two", address))
+        most = control.call("stats")["stats"]["max_connections"]
+
+        def connect() -> socket.socket:
+            return socket.create_connection((SHARED4, 80), timeout=DEADLINE_S)
+
+        for _ in range(most + 10):
+            stack.enter_context(call_inside(netns, connect))
+        listener = stack.enter_context(world.listen(inside))
+        with world.call(2) as caller:
+            stack.enter_context(Peer(listener.accept()[0])).send("x")
+            assert caller.recv(1) == b"x"
+        stats = control.call("stats")["stats"]
+        # Two threads may accept at the same moment.
+        assert 0 < stats["from_outside"] <= most // 2 + 1
+
+
+def test_a_place_that_is_taken_is_told_once(outside: Outside) -> None:
+    """The app's log says that it cannot be called at an address, once, and it can when that is free
+    again.
+    """
+    taken = call_inside(outside.netns, lambda: socket.create_server((OWN4, 8443)))
+    more = {"port": 8443, "handlers": []}
+    third = machine("three", "one", "172.16.0.11", ports=[more])
+    with taken:
+        outside.control.put("machine", third)
+        line = outside.control.event("log", app="one", code="RL01")
+        assert line["level"] == "warn"
+        assert line["message"].startswith(f"nobody can call {OWN4}:8443: ")
+        time.sleep(2.2)
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            caller = outside.call(OWN4, 8443)
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            continue
+        break
+    with caller, accept(outside.one):
+        pass
+    outside.control.call("stats")
+    assert not [line for line in outside.control.events if line.get("code") == "RL01"]
 
 
 def test_the_host_s_own_network_may_be_public(tmp_path: Path) -> None:

@@ -236,6 +236,52 @@ def test_a_response_begun_before_is_finished(stage: Stage) -> None:
     assert caller.rest() == b"half"
 
 
+def test_what_follows_on_the_connection_is_not_taken_up(stage: Stage) -> None:
+    """Requests sent ahead reach nobody once the address is gone; the one under way is answered."""
+    caller = stage.connect(2, 80)
+    caller.send(get() + get("/second"))
+    inside = stage.accept()
+    inside.head()
+    inside.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")
+    caller.head()
+    stage.control.put("app", an_app([3], LONG))
+    inside.send("lf")
+    assert caller.rest() == b"half"
+    stage.released()
+    inside.sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        assert inside.sock.recv(100) == b""
+
+
+def test_errors_after_the_release_end_the_connection(stage: Stage) -> None:
+    """What the proxy answers itself says close as well, and the next request wakes nobody."""
+    stage.control.put("machine", machine("m1", "a", "172.16.0.11", "stopped", ports=PORTS))
+    caller = stage.connect(2, 80)
+    caller.send(get("/1") + get("/2"))
+    stage.control.event("wake")
+    stage.control.put("app", an_app([3], LONG))
+    stage.control.call("wake_failed", machine="m1", code="PM07", message="no")
+    answer = caller.rest()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.count(b"HTTP/1.1") == 1
+    assert stage.control.call("stats")["stats"]["waiting"] == 0
+
+
+def test_redirects_after_the_release_end_the_connection(stage: Stage) -> None:
+    """A request whose head had begun is redirected with Connection: close."""
+    ports = [{"port": 80, "handlers": ["http"], "force_https": True}]
+    stage.control.put("machine", machine("m1", "a", "172.16.0.11", ports=ports))
+    caller = stage.connect(2, 80)
+    caller.send(get("/1") + "GET")
+    assert caller.answer()[0].startswith("HTTP/1.1 301 ")
+    stage.control.put("app", an_app([3], LONG))
+    caller.send(get("/2").removeprefix("GET") + get("/3"))
+    answer = caller.rest()
+    assert answer.count(b"HTTP/1.1 301 ") == 1
+    assert b"\r\nConnection: close\r\n" in answer
+
+
 def test_requests_that_take_too_long_are_reset(stage: Stage) -> None:
     """After drain_ms a request without its answer is reset, a tunnel too, and the load goes."""
     caller, tunnel = stage.connect(2, 80), stage.connect(2, 80)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.http_peer import Peer
 from tests.support.namespaces import call_inside
 from tests.support.proxy_control import (
     DEADLINE_S,
@@ -419,6 +420,37 @@ def test_survives_running_out_of_descriptors(tmp_path: Path) -> None:
         wait_until_unused(control)
         with world.call(2) as caller:
             assert asked(caller) == b"x"
+
+
+def test_pipes_for_bulk_have_a_bound_of_their_own(tmp_path: Path) -> None:
+    """However many connections carry bulk, pipes leave room for others, and all bytes arrive."""
+    with contextlib.ExitStack() as stack:
+        world = World(stack)
+        path = tmp_path / "proxy.sock"
+        process = stack.enter_context(running_proxy(path, files=1100))
+        control = Control(path)
+        stack.callback(control.close)
+        control.put("network", network(str(world.router)))
+        control.put("app", app("a", "fdaa:0:1:0:1::2"))
+        address, inside = world.add_machine()
+        control.put("machine", machine("m1", "a", address))
+        stack.enter_context(served(world.listen(inside), echo))
+        data, step = b"x" * (400 << 10), 32 << 10
+        before = pipe_ends(process.pid)
+        for _ in range(10):
+            caller = stack.enter_context(Peer(world.call(2)))
+            for at in range(0, len(data), step):
+                part = data[at : at + step]
+                caller.send(part)
+                assert caller.take(len(part)) == part
+        # An eighth of what 1100 leaves: four pipes.
+        assert 0 < pipe_ends(process.pid) - before <= 8
+
+
+def pipe_ends(pid: int) -> int:
+    """How many ends of pipes a process has open."""
+    folder = Path(f"/proc/{pid}/fd")
+    return sum(str(one.readlink()).startswith("pipe:") for one in folder.iterdir())
 
 
 def asked(caller: socket.socket) -> bytes:

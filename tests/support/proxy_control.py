@@ -119,10 +119,14 @@ def proxy_binary() -> Path:
 
 @contextlib.contextmanager
 def running_proxy(
-    path: Path, *, threads: int = 2, stderr: int | None = None
+    path: Path, *, threads: int = 2, stderr: int | None = None, files: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A proxy with its control socket at ``path``, killed at the end; ``stderr`` as in Popen."""
+    """A proxy with its control socket at ``path``, killed at the end; ``stderr`` as in Popen,
+    ``files`` limits its open files.
+    """
     command = [str(proxy_binary()), "--control", str(path), "--threads", str(threads)]
+    if files is not None:
+        command = ["prlimit", f"--nofile={files}:{files}", *command]
     with subprocess.Popen(command, stderr=stderr) as process:
         try:
             deadline = time.monotonic() + DEADLINE_S

@@ -14,7 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 use roost_core::{Call, Offer, Table, Touched};
-use roost_wire::{Address, App, Change, Entity, Kind, Machine, Name, Service, State};
+use roost_wire::{
+    Address, App, Change, Entity, Handler, Kind, Machine, Name, Port, Service, State,
+};
 use serde_json::{Value, json};
 
 const PORTS: [u16; 3] = [80, 81, 443];
@@ -26,19 +28,34 @@ fn network(id: u8, public: bool) -> Entity {
 }
 
 fn app(id: u8, addresses: &[Value], hosts: &[&str]) -> Entity {
-    let value = json!({"id": format!("a{id}"), "org": "o", "network": "0",
+    let value = json!({"id": format!("a{id}"), "org": org_of(id), "network": "0",
         "addresses": addresses, "hosts": hosts, "drain_ms": u64::from(id)});
     Entity::App(serde_json::from_value(value).unwrap())
+}
+
+/// Two apps each are of one organization.
+fn org_of(app: u8) -> String {
+    format!("o{}", app % 2)
 }
 
 fn at(network: u8, ip: &str) -> Value {
     json!({"network": network.to_string(), "ip": ip})
 }
 
-fn machine(id: u8, app: u8, ports: &[u16], allowed: Option<&[u8]>) -> Entity {
-    let ports: Vec<_> = ports.iter().map(|port| json!({"port": port})).collect();
-    let allowed: Option<Vec<_>> =
-        allowed.map(|apps| apps.iter().map(|id| format!("a{id}")).collect());
+fn machine(id: u8, app: u8, ports: &[u16], allowed: Option<&[String]>) -> Entity {
+    handling(id, app, ports, &[], allowed)
+}
+
+/// A Machine with handlers on its ports.
+fn handling(
+    id: u8,
+    app: u8,
+    ports: &[u16],
+    handlers: &[&str],
+    allowed: Option<&[String]>,
+) -> Entity {
+    let port = |port| json!({"port": port, "handlers": handlers});
+    let ports: Vec<_> = ports.iter().map(port).collect();
     let value = json!({"id": format!("m{id}"), "app": format!("a{app}"), "network": "0",
         "state": "stopped", "services": [
             {"internal_port": 8080, "ports": ports, "allowed_apps": allowed}]});
@@ -84,17 +101,28 @@ fn apps() -> impl Strategy<Value = Entity> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let allowed = prop::option::of(prop::collection::vec(0..4_u8, 0..3));
+    let org = prop::option::of(0..2_u8);
+    let name = (org, 0..4_u8).prop_map(|(org, id)| match org {
+        Some(org) => format!("o{org}/a{id}"),
+        None => format!("a{id}"),
+    });
+    let allowed = prop::option::of(prop::collection::vec(name, 0..4));
     prop_oneof![
         (0..3_u8, any::<bool>()).prop_map(|(id, public)| Change::Put(network(id, public))),
         apps().prop_map(Change::Put),
-        (0..6_u8, 0..4_u8, ports(), allowed).prop_map(|(id, app, ports, allowed)| Change::Put(
-            machine(id, app, &ports, allowed.as_deref())
-        )),
+        (0..6_u8, 0..4_u8, ports(), handlers(), allowed).prop_map(
+            |(id, app, ports, handlers, allowed)| {
+                Change::Put(handling(id, app, &ports, &handlers, allowed.as_deref()))
+            }
+        ),
         (0..3_u8).prop_map(|id| Change::Del(Kind::Network, id.to_string().into())),
         (0..4_u8).prop_map(|id| Change::Del(Kind::App, format!("a{id}").into())),
         (0..6_u8).prop_map(|id| Change::Del(Kind::Machine, format!("m{id}").into())),
     ]
+}
+
+fn handlers() -> impl Strategy<Value = Vec<&'static str>> {
+    prop::sample::subsequence(vec!["http", "tls"], 0..=2)
 }
 
 fn apply(table: &mut Table, change: Change) -> Touched {
@@ -112,6 +140,19 @@ fn serving<'s>(state: &'s State, app: &str, port: u16) -> Vec<&'s Service> {
         .flat_map(|machine| machine.services.iter())
         .filter(|service| service.ports.iter().any(|one| one.port == port))
         .collect()
+}
+
+/// How much a word about a port counts against others, as lower numbers.
+fn rank(port: &Port) -> (bool, bool) {
+    let unserved = port.handlers.iter().any(|one| *one != Handler::Http);
+    (!port.is_http(), unserved)
+}
+
+/// The best rank of what an app's Machines say of a port.
+fn best_rank(state: &State, app: &str, port: u16) -> Option<(bool, bool)> {
+    let serving = serving(state, app, port).into_iter();
+    let ports = serving.flat_map(|service| service.ports.iter());
+    ports.filter(|one| one.port == port).map(rank).min()
 }
 
 fn addresses(state: &State) -> impl Iterator<Item = (&App, &Address)> {
@@ -136,23 +177,31 @@ fn places(state: &State, network: &str) -> Vec<SocketAddr> {
 }
 
 /// Which of the four apps may call a port of an app, and whether somebody of no app may.
-fn admitted(state: &State, app: &str, port: u16) -> Vec<bool> {
-    let serving = serving(state, app, port);
-    let may = |caller: Option<Name>| {
+fn admitted(state: &State, app: &App, port: u16) -> Vec<bool> {
+    let serving = serving(state, &app.id, port);
+    let in_list = |list: &[Name], caller: u8| {
+        let (org, name) = (org_of(caller), format!("a{caller}"));
+        let full = format!("{org}/{name}");
+        let mut list = list.iter();
+        list.any(|one| **one == *full || (*app.org == *org && **one == *name))
+    };
+    let may = |caller: Option<u8>| {
         let lists = serving.iter().filter_map(|one| one.allowed_apps.as_ref());
         lists
             .into_iter()
-            .all(|list| caller.as_ref().is_some_and(|name| list.contains(name)))
+            .all(|list| caller.is_some_and(|caller| in_list(list, caller)))
     };
-    let callers = (0..4).map(|id| Some(format!("a{id}").into()));
-    callers.chain([None]).map(may).collect()
+    (0..4).map(Some).chain([None]).map(may).collect()
 }
 
 fn admits(offer: &Offer<'_>) -> Vec<bool> {
-    let callers = (0..4).map(|id| Some(format!("a{id}")));
-    let callers = callers.chain([None]);
+    let named = |id| match app(id, &[], &[]) {
+        Entity::App(app) => app,
+        other => panic!("{other:?}"),
+    };
+    let callers = (0..4).map(|id| Some(named(id))).chain([None]);
     callers
-        .map(|caller| offer.allows(caller.as_deref()))
+        .map(|caller| offer.allows(caller.as_ref()))
         .collect()
 }
 
@@ -163,13 +212,17 @@ fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
         for port in PORTS {
             let served = !serving(state, &app.id, port).is_empty();
             let offered = address.offers(port);
+            let at = SocketAddr::new(ip, port);
+            let named_there = table.apps_at(network, at).contains(&app.id);
+            prop_assert_eq!(named_there, served && offers(app, network, at));
             match table.call(network, ip, port) {
                 Call::Shared => prop_assert!(address.shared),
                 Call::NotServed(found) => prop_assert!(found.id == app.id && !served),
                 Call::NotHere(found) => prop_assert!(found.id == app.id && served && !offered),
                 Call::Offered(offer) => {
                     prop_assert!(offer.app.id == app.id && served && offered);
-                    prop_assert_eq!(admits(&offer), admitted(state, &app.id, port));
+                    prop_assert_eq!(admits(&offer), admitted(state, app, port));
+                    prop_assert_eq!(Some(rank(offer.port)), best_rank(state, &app.id, port));
                 }
                 Call::Unknown => prop_assert!(false, "nobody at {}", ip),
             }
@@ -183,6 +236,12 @@ fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// Whether any address of an app is this one and offers the port.
+fn offers(app: &App, network: &str, at: SocketAddr) -> bool {
+    let mut addresses = app.addresses.iter();
+    addresses.any(|one| one.ip == at.ip() && *one.network == *network && one.offers(at.port()))
 }
 
 /// The first app that has a shared address and a name, and serves the port there.
@@ -265,6 +324,27 @@ fn forgets_what_is_gone() {
     table.del(Kind::App, "a1");
     table.del(Kind::Network, "1");
     assert_eq!(table.sizes(), (0, 0, 0));
+}
+
+/// What a Machine said of a port counts while it is there, whoever spoke last.
+#[test]
+fn forgets_the_words_of_a_machine_that_is_gone() {
+    let mut table = Table::new();
+    table.put(app(1, &[at(1, "fdaa::5")], &[]));
+    let ip = "fdaa::5".parse().unwrap();
+    let handlers = |table: &Table| match table.call("1", ip, 80) {
+        Call::Offered(offer) => offer.port.handlers.clone(),
+        other => panic!("{other:?}"),
+    };
+    table.put(handling(1, 1, &[80], &["http"], None));
+    table.put(handling(2, 1, &[80], &[], None));
+    assert_eq!(handlers(&table), [Handler::Http]);
+    table.del(Kind::Machine, "m1");
+    assert_eq!(handlers(&table), []);
+    table.put(handling(3, 1, &[80], &["tls"], None));
+    assert_eq!(handlers(&table), []);
+    table.del(Kind::Machine, "m2");
+    assert_eq!(handlers(&table), [Handler::Tls]);
 }
 
 /// Connections may go on for as long as the app says when its address goes, or said before it went.

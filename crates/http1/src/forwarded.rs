@@ -64,9 +64,8 @@ impl ForwardedFields {
         }
     }
 
-    /// Appends the head for the Machine to `out`; `more` are complete lines that go into it. See also
-    /// [`ask_to_close`].
-    pub fn write_request(&self, head: &RequestHead<'_, '_>, more: &[u8], out: &mut Vec<u8>) {
+    /// Appends the head for the Machine to `out`. See also [`add_to_head`].
+    pub fn write_request(&self, head: &RequestHead<'_, '_>, out: &mut Vec<u8>) {
         write_request_line(head, out);
         // An HTTP/1.0 client may leave Host out; the Machine is spoken to in HTTP/1.1, which may not.
         write_field(out, b"Host", head.called_host().unwrap_or(&self.host));
@@ -78,7 +77,6 @@ impl ForwardedFields {
         write_framing(head.facts.framing, out);
         write_connection(head, out);
         self.write_origin(head, out);
-        out.extend_from_slice(more);
         out.extend_from_slice(b"\r\n");
     }
 
@@ -158,13 +156,22 @@ fn write_connection(head: &RequestHead<'_, '_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Tells the Machine that no other request follows on the connection. The first `head` bytes of
-/// `request` are a finished head; a body may be behind it.
-pub fn ask_to_close(request: &mut Vec<u8>, head: usize) {
+/// Tells the Machine that no other request follows on the connection.
+pub const ASK_TO_CLOSE: &[u8] = b"Connection: close\r\n";
+
+/// Puts complete `lines` into a head. The first `head` bytes of `request` are a finished one, and a body may
+/// be behind it; gives how long the head is then.
+#[must_use]
+pub fn add_to_head(request: &mut Vec<u8>, head: usize, lines: &[u8]) -> usize {
     let at = head.saturating_sub(2);
-    if request.get(at..head) == Some(b"\r\n") {
-        request.splice(at..at, *b"Connection: close\r\n");
+    if request.get(at..head) != Some(b"\r\n") {
+        return head;
     }
+    request.extend_from_slice(lines);
+    if let Some(rest) = request.get_mut(at..) {
+        rest.rotate_right(lines.len());
+    }
+    head + lines.len()
 }
 
 /// Appends `number` in decimal.

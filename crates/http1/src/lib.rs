@@ -37,7 +37,7 @@ pub use chunked::{ChunkedScanner, Progress, write_chunk};
 pub use date::{DATE_LEN, HttpDate};
 pub use error::{ChunkError, RequestError, ResponseError};
 pub use fields::{FieldSlots, MAX_FIELDS};
-pub use forwarded::{ForwardedFields, Origin, ask_to_close};
+pub use forwarded::{ASK_TO_CLOSE, ForwardedFields, Origin, add_to_head};
 pub use framing::{RequestFraming, ResponseFraming, Version};
 pub use method::Method;
 pub use redirect::write_https_location;

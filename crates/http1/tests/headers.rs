@@ -5,9 +5,9 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use roost_http1::{
-    ClientSide, FieldRule, FieldSlots, ForwardedFields, HeadScanner, HttpDate, Method, Origin,
-    RequestHead, ResponseError, ResponseFraming, ResponseHead, ResponsePolicy, Version,
-    ask_to_close, write_https_location,
+    ASK_TO_CLOSE, ClientSide, FieldRule, FieldSlots, ForwardedFields, HeadScanner, HttpDate,
+    Method, Origin, RequestHead, ResponseError, ResponseFraming, ResponseHead, ResponsePolicy,
+    Version, add_to_head, write_https_location,
 };
 
 const ADDED: &str = "Fly-Client-IP: fdaa:0:1::5\r\nFly-Forwarded-Port: 80\r\nFly-Region: local\r\n\
@@ -39,7 +39,9 @@ fn request_with(head: &str, source: &str) -> String {
     let mut slots = FieldSlots::new();
     let head = RequestHead::parse(&head.as_bytes()[span.start..span.end], &mut slots).unwrap();
     let mut out = Vec::new();
-    forwarded().write_request(&head, source.as_bytes(), &mut out);
+    forwarded().write_request(&head, &mut out);
+    let length = out.len();
+    let _ = add_to_head(&mut out, length, source.as_bytes());
     String::from_utf8(out).unwrap()
 }
 
@@ -158,14 +160,18 @@ fn an_old_client_is_spoken_for_in_http_1_1() {
 }
 
 #[test]
-fn closing_is_asked_for_in_the_head_and_not_in_the_body() {
+fn lines_are_added_to_the_head_and_not_to_the_body() {
     let mut out = b"GET / HTTP/1.1\r\nA: b\r\n\r\nbody".to_vec();
     let head = out.len() - 4;
-    ask_to_close(&mut out, head);
+    let head = add_to_head(&mut out, head, ASK_TO_CLOSE);
+    let head = add_to_head(&mut out, head, b"C: d\r\n");
     assert_eq!(
         out,
-        b"GET / HTTP/1.1\r\nA: b\r\nConnection: close\r\n\r\nbody"
+        b"GET / HTTP/1.1\r\nA: b\r\nConnection: close\r\nC: d\r\n\r\nbody"
     );
+    assert_eq!(head, out.len() - 4);
+    assert_eq!(add_to_head(&mut out, head - 1, ASK_TO_CLOSE), head - 1);
+    assert_eq!(add_to_head(&mut Vec::new(), 5, ASK_TO_CLOSE), 5);
 }
 
 #[test]

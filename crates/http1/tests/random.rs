@@ -53,7 +53,7 @@ proptest! {
         let mut slots = FieldSlots::new();
         let Ok(head) = RequestHead::parse(&bytes[span.start..span.end], &mut slots) else { return Ok(()) };
         let mut out = Vec::new();
-        forwarded().write_request(&head, b"", &mut out);
+        forwarded().write_request(&head, &mut out);
         let again = HeadScanner::default().scan_request(&out).unwrap().unwrap();
         prop_assert_eq!((again.start, again.end), (0, out.len()));
         let mut slots = FieldSlots::new();

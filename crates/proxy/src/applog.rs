@@ -10,22 +10,48 @@ use crate::shared::lock;
 /// Lines of one app within a second.
 const LINES_PER_SECOND: u32 = 100;
 
+/// The code of a call that is not allowed.
+pub(crate) const NOT_ALLOWED: &str = "RA01";
+
+/// What a line says.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) message: Name,
+    /// The request it is about.
+    pub(crate) request: Option<Name>,
+}
+
+impl From<String> for Text {
+    fn from(message: String) -> Self {
+        Self {
+            message: message.into(),
+            request: None,
+        }
+    }
+}
+
 /// How many lines each app has written within the current second.
 #[derive(Debug, Default)]
 pub(crate) struct AppLog {
-    written: Mutex<HashMap<Name, u32>>,
+    written: Mutex<HashMap<Name, Written>>,
+}
+
+/// Calls that are not allowed count for themselves: other errors, which anybody may cause, must not hide
+/// them.
+#[derive(Debug, Default)]
+struct Written {
+    not_allowed: u32,
+    other: u32,
 }
 
 impl AppLog {
-    /// Counts a line and says whether it may be written.
-    pub(crate) fn admit(&self, app: &str) -> bool {
+    /// Counts a line with this code and says whether it may be written.
+    pub(crate) fn admit(&self, app: &str, code: Option<&str>) -> bool {
         let mut written = lock(&self.written);
-        if let Some(count) = written.get_mut(app) {
-            *count = count.saturating_add(1);
-            return *count <= LINES_PER_SECOND;
+        if let Some(written) = written.get_mut(app) {
+            return written.admit(code);
         }
-        written.insert(app.into(), 1);
-        true
+        written.entry(app.into()).or_default().admit(code)
     }
 
     /// Starts a new second; gives the apps that wrote too much, and how many lines were left out.
@@ -33,9 +59,24 @@ impl AppLog {
         let written = std::mem::take(&mut *lock(&self.written));
         let over = written
             .into_iter()
-            .filter(|(_, count)| *count > LINES_PER_SECOND);
-        over.map(|(app, count)| (app, count - LINES_PER_SECOND))
-            .collect()
+            .map(|(app, written)| (app, written.left_out()));
+        over.filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+impl Written {
+    fn admit(&mut self, code: Option<&str>) -> bool {
+        let count = match code {
+            Some(NOT_ALLOWED) => &mut self.not_allowed,
+            _ => &mut self.other,
+        };
+        *count = count.saturating_add(1);
+        *count <= LINES_PER_SECOND
+    }
+
+    fn left_out(&self) -> u32 {
+        let over = |count: u32| count.saturating_sub(LINES_PER_SECOND);
+        over(self.not_allowed).saturating_add(over(self.other))
     }
 }
 
@@ -47,10 +88,20 @@ mod tests {
     #[test]
     fn bounds_lines_per_second() {
         let log = AppLog::default();
-        let admitted = (0..130).filter(|_| log.admit("a")).count();
+        let admitted = (0..130).filter(|_| log.admit("a", Some("PR01"))).count();
         assert_eq!(admitted, 100);
-        assert!(log.admit("b"));
-        assert_eq!(log.next_second(), vec![(Name::from("a"), 30)]);
-        assert!(log.admit("a"));
+        assert!(log.admit("b", None) && !log.admit("a", None));
+        assert_eq!(log.next_second(), vec![(Name::from("a"), 31)]);
+        assert!(log.admit("a", None));
+    }
+
+    /// However many other lines there are, calls that are not allowed are told of, within their own bound.
+    #[test]
+    fn calls_that_are_not_allowed_are_not_hidden() {
+        let log = AppLog::default();
+        let other = (0..130).filter(|_| log.admit("a", Some("PR01"))).count();
+        let admitted = (0..120).filter(|_| log.admit("a", Some("RA01"))).count();
+        assert_eq!((other, admitted), (100, 100));
+        assert_eq!(log.next_second(), vec![(Name::from("a"), 50)]);
     }
 }

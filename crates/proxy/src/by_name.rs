@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use roost_http1::{FieldSlots, HeadScanner, RequestError, RequestFacts, RequestHead};
 use roost_tls_peek::{HANDSHAKE, client_hello};
+use roost_wire::Level;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::applog::Text;
 use crate::buffer::Buffer;
 use crate::dispatch::{Inbound, Named};
 use crate::group::Member;
@@ -152,8 +154,8 @@ async fn serve_http(
 ) {
     let named = name.map(|name| inbound.target_by_name(&worker, name));
     match named {
-        Some(Named::Denied) => tcp::reset(stream),
-        None | Some(Named::Nobody) => {
+        // As if there were none: who may not call does not learn which names there are.
+        None | Some(Named::Nobody | Named::Denied) => {
             let message = "no app at this address is called so on this port";
             let refusal = Refusal::coded(404, "PR01", message);
             http::refuse(&worker, stream, Some(facts), &refusal).await;
@@ -171,7 +173,8 @@ async fn serve_http(
 }
 
 fn refuse_protocol(worker: &Worker, target: &Target, message: &str) {
-    let message = format!("{message} (port {})", target.port);
+    let text = || Text::from(format!("{message} (port {})", target.port));
     let app = &target.app.name;
-    worker.shared.log(app, None, "PR01", &message, None);
+    let code = Some("PR01");
+    worker.shared.log_with(Level::Error, app, None, code, text);
 }

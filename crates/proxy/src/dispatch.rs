@@ -3,15 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use roost_core::{Call, Offer, Table};
 use roost_wire::{Handler, Level, Machine, Name, Port};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
+use crate::applog::{NOT_ALLOWED, Text};
 use crate::buffer::Buffer;
 use crate::route::Target;
+use crate::shared::Shared;
 use crate::worker::Worker;
 use crate::{by_name, http, tcp};
 
@@ -30,18 +32,28 @@ pub(crate) struct Inbound {
 pub(crate) enum Named {
     /// An app, which may be called.
     App(Target),
-    /// An app that must not be called. Its log has the reason; the caller gets none.
+    /// An app that must not be called. Its log has the reason; the caller is told what it would be if
+    /// there were none.
     Denied,
     /// No app.
     Nobody,
 }
 
-/// Why a call is not served, in the words for the called app's log.
+/// Why a call to an app is not served.
 struct Denial {
     app: Name,
-    level: Level,
-    code: &'static str,
-    message: String,
+    reason: Reason,
+}
+
+enum Reason {
+    /// No Machine has the port.
+    NotServed,
+    /// The port is not offered at this address.
+    NotHere,
+    /// The caller, if it is a known Machine, is not in the list.
+    NotAllowed(Option<Arc<Machine>>),
+    /// The port asks for what this proxy cannot do.
+    Handler(Handler),
 }
 
 /// A call that may be served.
@@ -60,7 +72,14 @@ enum Decision {
 }
 
 /// Serves a connection, or resets it. Nothing is read before it is known that the caller may call.
-pub(crate) fn dispatch(worker: &Rc<Worker>, network: &Name, stream: TcpStream, client: SocketAddr) {
+/// `public` says that the network is a public one.
+pub(crate) fn dispatch(
+    worker: &Rc<Worker>,
+    network: &Name,
+    public: bool,
+    stream: TcpStream,
+    client: SocketAddr,
+) {
     let Ok(local) = stream.local_addr() else {
         tcp::reset(stream);
         return;
@@ -71,7 +90,7 @@ pub(crate) fn dispatch(worker: &Rc<Worker>, network: &Name, stream: TcpStream, c
         local,
     };
     let worker = worker.clone();
-    let counted = Counted::new(&worker.shared.connections);
+    let counted = Counted::new(&worker.shared, public);
     // The futures are made inside their tasks: one that is handed in takes its room twice.
     match inbound.decide(&worker) {
         Decision::Refuse => tcp::reset(stream),
@@ -98,8 +117,8 @@ impl Inbound {
                 Call::Shared => return Decision::AskName,
                 Call::Unknown => return Decision::Refuse,
                 Call::Offered(offer) => self.admit(&table, offer),
-                Call::NotServed(app) => Err(self.not_served(&app.id)),
-                Call::NotHere(app) => Err(self.not_here(&app.id)),
+                Call::NotServed(app) => Err(Denial::new(&app.id, Reason::NotServed)),
+                Call::NotHere(app) => Err(Denial::new(&app.id, Reason::NotHere)),
             }
         };
         let target = self.target(worker, admitted, None);
@@ -122,8 +141,9 @@ impl Inbound {
     fn admit(&self, table: &Table, offer: Offer<'_>) -> Result<Admitted, Denial> {
         let known = offer.is_guarded() || offer.port.is_http();
         let caller = known.then(|| self.caller(table)).flatten();
-        if !offer.allows(caller.map(|machine| &*machine.app)) {
-            return Err(self.not_allowed(&offer.app.id, caller));
+        if !may_call(table, &offer, caller) {
+            let reason = Reason::NotAllowed(caller.cloned());
+            return Err(Denial::new(&offer.app.id, reason));
         }
         check_handlers(&offer)?;
         Ok(Admitted {
@@ -151,8 +171,7 @@ impl Inbound {
         let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(denial) => {
-                let code = Some(denial.code);
-                shared.log_at(denial.level, &denial.app, None, code, &denial.message, None);
+                self.log(shared, &denial);
                 return None;
             }
         };
@@ -170,76 +189,84 @@ impl Inbound {
         })
     }
 
-    fn not_served(&self, app: &Name) -> Denial {
-        let message = format!("no service of the app is on port {}", self.local.port());
-        Denial::of_app(app, message)
+    fn log(&self, shared: &Shared, denial: &Denial) {
+        let (level, code) = match denial.reason {
+            Reason::NotAllowed(_) => (Level::Warn, NOT_ALLOWED),
+            _ => (Level::Error, "PR01"),
+        };
+        let text = || Text::from(self.explain(&denial.reason));
+        shared.log_with(level, &denial.app, None, Some(code), text);
     }
 
-    fn not_here(&self, app: &Name) -> Denial {
-        let (port, ip) = (self.local.port(), self.local.ip());
-        Denial::of_app(
-            app,
-            format!("port {port} of the app is not offered at {ip}"),
-        )
-    }
-
-    fn not_allowed(&self, app: &Name, caller: Option<&Arc<Machine>>) -> Denial {
-        let port = self.local.port();
-        let message = match caller {
-            Some(caller) => format!(
+    /// A reason in the words for the called app's log.
+    fn explain(&self, reason: &Reason) -> String {
+        let (ip, port) = (self.local.ip(), self.local.port());
+        match reason {
+            Reason::NotServed => format!("no service of the app is on port {port}"),
+            Reason::NotHere => format!("port {port} of the app is not offered at {ip}"),
+            Reason::NotAllowed(Some(caller)) => format!(
                 "machine {} of the app {} may not call port {port}",
                 caller.id, caller.app
             ),
-            None => format!(
+            Reason::NotAllowed(None) => format!(
                 "{}, which is no known machine, may not call port {port}",
                 self.client.ip()
             ),
-        };
-        Denial {
-            app: app.clone(),
-            level: Level::Warn,
-            code: "RA01",
-            message,
+            Reason::Handler(handler) => {
+                format!("port {port} has the handler {handler:?}, which is not served")
+            }
         }
     }
 }
 
 impl Denial {
-    fn of_app(app: &Name, message: String) -> Self {
-        Self {
-            app: app.clone(),
-            level: Level::Error,
-            code: "PR01",
-            message,
-        }
+    fn new(app: &Name, reason: Reason) -> Self {
+        let app = app.clone();
+        Self { app, reason }
     }
+}
+
+/// Whether the lists of the called Machines let `caller` pass. Its app, and so its organization, is looked up
+/// only where there is a list.
+fn may_call(table: &Table, offer: &Offer<'_>, caller: Option<&Arc<Machine>>) -> bool {
+    if !offer.is_guarded() {
+        return true;
+    }
+    let app = caller.and_then(|machine| table.app(&machine.app));
+    offer.allows(app.map(AsRef::as_ref))
 }
 
 /// Refuses what the port's handlers ask for and this proxy cannot do.
 fn check_handlers(offer: &Offer<'_>) -> Result<(), Denial> {
     let mut handlers = offer.port.handlers.iter();
-    let Some(handler) = handlers.find(|handler| **handler != Handler::Http) else {
-        return Ok(());
-    };
-    let message = format!(
-        "port {} has the handler {handler:?}, which is not served",
-        offer.port.port
-    );
-    Err(Denial::of_app(&offer.app.id, message))
+    match handlers.find(|handler| **handler != Handler::Http) {
+        Some(handler) => Err(Denial::new(&offer.app.id, Reason::Handler(*handler))),
+        None => Ok(()),
+    }
 }
 
 /// Counts an open client connection while it lives.
-struct Counted(Arc<AtomicUsize>);
+struct Counted {
+    shared: Arc<Shared>,
+    public: bool,
+}
 
 impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
+    fn new(shared: &Arc<Shared>, public: bool) -> Self {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        if public {
+            shared.from_outside.fetch_add(1, Ordering::Relaxed);
+        }
+        let shared = shared.clone();
+        Self { shared, public }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if self.public {
+            self.shared.from_outside.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

@@ -3,18 +3,20 @@
 //! at the same place, so the kernel spreads connections and each stays on its thread.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
-use roost_wire::Name;
+use roost_wire::{Level, Name};
 use socket2::TcpKeepalive;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, spawn_local};
 
+use crate::applog::Text;
 use crate::dispatch::dispatch;
 use crate::dns;
 use crate::netns::Netns;
@@ -42,6 +44,7 @@ struct Open {
     netns: Arc<Netns>,
     places: HashMap<SocketAddr, Task>,
     dns: Option<dns::Server>,
+    public: bool,
     /// Looks again later at what could not be opened.
     retry: Option<Task>,
 }
@@ -84,6 +87,7 @@ impl Listeners {
             netns,
             places: HashMap::new(),
             dns: None,
+            public: false,
             retry: None,
         };
         let open = self.networks.entry(network.clone()).or_insert_with(new);
@@ -92,7 +96,9 @@ impl Listeners {
             let public = table.network(network).is_some_and(|value| value.public);
             (table.places(network), public)
         };
+        open.public = public;
         open.places.retain(|at, _| wanted.binary_search(at).is_ok());
+        shared.unbound.retain(network, &wanted);
         let mut fine = open.serve_names(&self.worker, network, !public);
         for at in wanted {
             fine &= open.listen(&self.worker, network, at);
@@ -110,6 +116,7 @@ impl Listeners {
         };
         if !self.worker.shared.table().is_place(network, &at) {
             open.places.remove(&at);
+            self.worker.shared.unbound.remove(network, at);
         } else if !open.listen(&self.worker, network, at) {
             open.look_again(&self.worker, network, self.mailbox);
         }
@@ -130,13 +137,17 @@ impl Open {
         }
         match open_listener(&self.netns, at) {
             Ok(listener) => {
-                let accepting = accept_all(worker.clone(), network.clone(), listener);
+                let accepting = accept_all(worker.clone(), network.clone(), self.public, listener);
                 let task = Task(spawn_local(accepting).abort_handle());
                 self.places.insert(at, task);
+                worker.shared.unbound.remove(network, at);
                 true
             }
             Err(error) => {
                 tracing::warn!(%network, %at, %error, "cannot listen");
+                if self.public && worker.shared.unbound.add(network, at) {
+                    tell_apps(worker, network, at, &error);
+                }
                 false
             }
         }
@@ -176,6 +187,16 @@ impl Open {
     }
 }
 
+/// Says in the logs of the apps that would be called at a place that it cannot be listened at.
+fn tell_apps(worker: &Worker, network: &Name, at: SocketAddr, error: &io::Error) {
+    let shared = &worker.shared;
+    let apps = shared.table().apps_at(network, at);
+    for app in apps {
+        let text = || Text::from(format!("nobody can call {at}: {error}"));
+        shared.log_with(Level::Warn, &app, None, Some("RL01"), text);
+    }
+}
+
 fn open_listener(netns: &Netns, at: SocketAddr) -> io::Result<TcpListener> {
     let listener = netns.listen(at)?;
     // Accepted sockets inherit it, which saves a system call each.
@@ -187,18 +208,27 @@ fn open_listener(netns: &Netns, at: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-async fn accept_all(worker: Rc<Worker>, network: Name, listener: TcpListener) {
+async fn accept_all(worker: Rc<Worker>, network: Name, public: bool, listener: TcpListener) {
     let shared = worker.shared.clone();
     loop {
-        if shared.connections.load(Ordering::Relaxed) >= shared.max_connections {
+        // Room is looked for when somebody comes: every listener would take one more otherwise.
+        let accepted = poll_fn(|cx| {
+            if shared.has_room(public) {
+                return listener.poll_accept(cx).map(Some);
+            }
+            Poll::Ready(None)
+        });
+        let Some(accepted) = accepted.await else {
             tokio::time::sleep(BACK_OFF).await;
             continue;
-        }
-        match listener.accept().await {
-            Ok((stream, client)) => dispatch(&worker, &network, stream, client),
+        };
+        match accepted {
+            Ok((stream, client)) => dispatch(&worker, &network, public, stream, client),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%network, %error, "accepting rests");
+                if shared.resting.is_due(shared.now()) {
+                    tracing::warn!(%network, %error, "accepting rests");
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
         }

@@ -7,6 +7,7 @@
 mod app;
 mod applog;
 mod arguments;
+mod budget;
 mod buffer;
 mod by_name;
 mod control;
@@ -21,9 +22,11 @@ mod netns;
 mod probe;
 mod relay;
 mod route;
+mod seldom;
 mod shared;
 mod splice;
 mod tcp;
+mod unbound;
 mod worker;
 
 use std::io;
@@ -37,12 +40,10 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Arguments;
+use crate::budget::Budget;
 use crate::probe::Prober;
 use crate::shared::Shared;
 use crate::worker::Worker;
-
-/// Descriptors kept for everything that is not a relayed connection.
-const RESERVED_FILES: u64 = 1024;
 
 fn main() -> ExitCode {
     // The DNS library warns of each odd message, and Machines may send as many as they like.
@@ -74,10 +75,7 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     let signals = runtime.block_on(async { control::Signals::take_over() })?;
     let listener = control::bind(&arguments.control)?;
     let (prober, jobs) = Prober::new();
-    // Two sockets for each relayed connection; a pipe for bulk is done without when there is none.
-    let connections =
-        usize::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(usize::MAX);
-    let (shared, lines) = Shared::new(arguments.threads, connections.max(16), prober);
+    let (shared, lines) = Shared::new(arguments.threads, Budget::of(files), prober);
     let shared = Arc::new(shared);
     let weak = Arc::downgrade(&shared);
     spawn("probe", move || probe::run(&jobs, &weak))?;

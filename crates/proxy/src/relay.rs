@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
 
-use crate::splice;
+use crate::splice::{self, Pipes};
 
 const SCRATCH: usize = 64 << 10;
 /// From so many bytes on a way is bulk.
@@ -27,15 +27,19 @@ thread_local! {
 
 /// Relays both ways. A side's end of sending is passed on, the other way goes on. An error of either
 /// side ends both; the caller resets them.
-pub(crate) async fn run(client: &mut TcpStream, machine: &mut TcpStream) -> io::Result<()> {
+pub(crate) async fn run(
+    pipes: &Pipes,
+    client: &mut TcpStream,
+    machine: &mut TcpStream,
+) -> io::Result<()> {
     let (client_in, client_out) = client.split();
     let (machine_in, machine_out) = machine.split();
-    let up = one_way(client_in, machine_out.as_ref());
-    let down = one_way(machine_in, client_out.as_ref());
+    let up = one_way(pipes, client_in, machine_out.as_ref());
+    let down = one_way(pipes, machine_in, client_out.as_ref());
     tokio::try_join!(up, down).map(|_| ())
 }
 
-async fn one_way(mut from: ReadHalf<'_>, to: &TcpStream) -> io::Result<()> {
+async fn one_way(pipes: &Pipes, mut from: ReadHalf<'_>, to: &TcpStream) -> io::Result<()> {
     let mut moved = 0;
     loop {
         let (read, rest) = poll_fn(|context| poll_pass(&mut from, to, context)).await?;
@@ -44,7 +48,7 @@ async fn one_way(mut from: ReadHalf<'_>, to: &TcpStream) -> io::Result<()> {
         }
         write_all(to, &rest).await?;
         moved += read as u64;
-        if moved >= BULK && splice::run(from.as_ref(), to).await? {
+        if moved >= BULK && splice::run(pipes, from.as_ref(), to).await? {
             break;
         }
     }

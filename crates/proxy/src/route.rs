@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use roost_core::{Grant, Refusal};
-use roost_wire::{LoadUnit, Machine, Name, Port};
+use roost_wire::{LoadUnit, Machine, Name, Port, Protocol};
 use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) use crate::app::AppHandle;
@@ -132,7 +132,7 @@ impl Slot {
             .value()
             .services
             .iter()
-            .find(|one| one.internal_port == port);
+            .find(|one| one.protocol == Protocol::Tcp && one.internal_port == port);
         service.map_or(LoadUnit::Connections, |service| service.concurrency.unit)
     }
 

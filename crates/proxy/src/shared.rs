@@ -10,11 +10,15 @@ use roost_wire::{Level, Name, Settings, Up};
 use tokio::sync::mpsc;
 
 use crate::app::AppHandle;
-use crate::applog::AppLog;
+use crate::applog::{AppLog, Text};
+use crate::budget::Budget;
 use crate::fly_src::{KeyError, Signer};
 use crate::mailbox::Mailbox;
 use crate::netns::Netns;
 use crate::probe::Prober;
+use crate::seldom::Seldom;
+use crate::splice::Pipes;
+use crate::unbound::Unbound;
 
 /// Lines for the agent that may wait while it is away or slow.
 const UPWARD_BOUND: usize = 8192;
@@ -37,9 +41,17 @@ pub(crate) struct Shared {
     /// One per worker thread.
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     /// Client connections that are open.
-    pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) connections: AtomicUsize,
     /// How many of them there may be.
     pub(crate) max_connections: usize,
+    /// Those of them that came over public networks.
+    pub(crate) from_outside: AtomicUsize,
+    /// Pipes for bulk.
+    pub(crate) pipes: Pipes,
+    /// Where listening is not possible now.
+    pub(crate) unbound: Unbound,
+    /// Bounds what is said about accepting that rests.
+    pub(crate) resting: Seldom,
     /// Calls that wait, over all apps.
     pub(crate) waiting: AtomicUsize,
     stopping: AtomicBool,
@@ -89,7 +101,7 @@ impl Shared {
     /// An empty table for `threads` workers. Gives also where the lines for the agent come out.
     pub(crate) fn new(
         threads: usize,
-        max_connections: usize,
+        budget: Budget,
         prober: Prober,
     ) -> (Self, mpsc::Receiver<Up>) {
         let (up, lines) = mpsc::channel(UPWARD_BOUND);
@@ -105,8 +117,12 @@ impl Shared {
             active: Mutex::default(),
             prober,
             mailboxes: (0..threads).map(|_| Arc::new(Mailbox::default())).collect(),
-            connections: Arc::default(),
-            max_connections,
+            connections: AtomicUsize::new(0),
+            max_connections: budget.connections,
+            from_outside: AtomicUsize::new(0),
+            pipes: Pipes::new(budget.pipes),
+            unbound: Unbound::default(),
+            resting: Seldom::default(),
             waiting: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         };
@@ -197,6 +213,15 @@ impl Shared {
         };
     }
 
+    /// Whether another client connection may be accepted. Callers from outside leave half of the room to
+    /// those inside.
+    pub(crate) fn has_room(&self, public: bool) -> bool {
+        let outside = self.from_outside.load(Ordering::Relaxed);
+        let all = self.connections.load(Ordering::Relaxed);
+        let most = Budget::from_outside(self.max_connections);
+        all < self.max_connections && (!public || outside < most)
+    }
+
     /// Sends a line to the agent. Never waits; a line that finds no room is dropped.
     pub(crate) fn up(&self, line: Up) {
         if self.up.try_send(line).is_err() {
@@ -226,16 +251,34 @@ impl Shared {
         message: &str,
         request: Option<&str>,
     ) {
-        if self.applog.admit(app) {
-            self.up(Up::Log {
-                app: app.into(),
-                machine: machine.map(Into::into),
-                level,
-                code: code.map(Into::into),
-                message: message.into(),
-                request: request.map(Into::into),
-            });
+        let text = || Text {
+            message: message.into(),
+            request: request.map(Into::into),
+        };
+        self.log_with(level, app, machine, code, text);
+    }
+
+    /// As [`Self::log_at`], with a text that is not made when the line may not be written.
+    pub(crate) fn log_with(
+        &self,
+        level: Level,
+        app: &str,
+        machine: Option<&str>,
+        code: Option<&str>,
+        text: impl FnOnce() -> Text,
+    ) {
+        if !self.applog.admit(app, code) {
+            return;
         }
+        let Text { message, request } = text();
+        self.up(Up::Log {
+            app: app.into(),
+            machine: machine.map(Into::into),
+            level,
+            code: code.map(Into::into),
+            message,
+            request,
+        });
     }
 
     /// Starts a new second for the log bound, and tells of what was left out in the past one.

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use crate::buffer::Buffer;
 use crate::relay;
 use crate::route::Target;
+use crate::splice::Pipes;
 use crate::worker::Worker;
 
 /// Serves one connection. Nothing more than `first`, which was read from the client already, is read before
@@ -30,7 +31,12 @@ pub(crate) async fn serve(
     match reached {
         Ok((slot, mut machine)) => {
             let relayed = {
-                let relaying = pin!(relay(&mut client, &mut machine, first));
+                let relaying = pin!(relay(
+                    &worker.shared.pipes,
+                    &mut client,
+                    &mut machine,
+                    first
+                ));
                 target.group.unless_over(relaying).await
             };
             if !matches!(relayed, Some(Ok(()))) {
@@ -49,10 +55,15 @@ pub(crate) async fn serve(
     }
 }
 
-async fn relay(client: &mut TcpStream, machine: &mut TcpStream, first: Buffer) -> io::Result<()> {
+async fn relay(
+    pipes: &Pipes,
+    client: &mut TcpStream,
+    machine: &mut TcpStream,
+    first: Buffer,
+) -> io::Result<()> {
     machine.write_all(first.unread()).await?;
     drop(first);
-    relay::run(client, machine).await
+    relay::run(pipes, client, machine).await
 }
 
 /// Closes with a RST, as a closed port or a dead peer would.

@@ -189,7 +189,8 @@ pub struct Service {
     /// Load limits.
     #[serde(default)]
     pub concurrency: Concurrency,
-    /// The apps whose Machines may call; `None` means everybody.
+    /// The apps whose Machines may call, as `app` of the called app's organization or `org/app`; `None`
+    /// means everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_apps: Option<Vec<Name>>,
 }

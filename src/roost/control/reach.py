@@ -102,11 +102,13 @@ class Reach:
     def _best(self, caller: Caller, wanted: Target, rows: list[Way], app: str) -> list[Step]:
         """The steps of the first address that answers, else those of the first one."""
         machines = self._machines(app)
+        stored = self._store.get(App, app)
+        org = stored.record.org if stored else ""
         tried = []
         for row in rows:
             ports = [wanted.port] if wanted.port else ports_of(machines, row)
-            tried += [list(decide(caller, row, port, machines)) for port in ports]
-        tried = tried or [list(decide(caller, rows[0], 0, machines))]
+            tried += [list(decide(caller, row, port, machines, org=org)) for port in ports]
+        tried = tried or [list(decide(caller, rows[0], 0, machines, org=org))]
         chosen = next((steps for steps in tried if steps[-1].passes), tried[0])
         if not (machines and any(machine["services"] for machine in machines)):
             why = f"app {app} has no Machine with a service"

@@ -61,6 +61,10 @@ class Callers:
     def _from(self, app: App, machine: str | None) -> tuple[Caller, Network, App | None]:
         network = self._networks.get_by_id(app.network_id)
         caller = Caller(
-            network=str(network.id), network_name=network.key, app=app.name, machine=machine
+            network=str(network.id),
+            network_name=network.key,
+            app=app.name,
+            org=app.org,
+            machine=machine,
         )
         return caller, network, app

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from roost.errors import InvalidError
-from roost.model.ids import app_name
+from roost.model.ids import MAX_CALLERS, caller_name
 from roost.model.machine_config import Port, Service
 from roost.proxyctl import http_options
 from roost.spec import durations
@@ -61,9 +61,14 @@ def _check_limits(service: Service, where: str) -> None:
 
 
 def _check_callers(service: Service, where: str) -> None:
-    for name in service.allowed_apps or ():
+    callers = service.allowed_apps or ()
+    if len(callers) > MAX_CALLERS:
+        raise InvalidError(
+            f"{where} has {len(callers)} entries in allowed_apps, more than {MAX_CALLERS}"
+        )
+    for name in callers:
         try:
-            app_name(name)
+            caller_name(name)
         except InvalidError as error:
             raise InvalidError(
                 f"{where} has {name!r} in allowed_apps, which is not an app's name",

@@ -23,6 +23,8 @@ PERSONAL_ORG = OrgSlug("personal")
 _APP = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NETWORK = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 _PROBE = "probe"
+MAX_CALLERS = 256
+"""Names in a list of apps that may call."""
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -38,6 +40,21 @@ def app_name(text: str) -> AppName:
             "with a dash",
         )
     return AppName(text)
+
+
+def caller_name(text: str) -> str:
+    """Check the name of an app that may call: `app`, or `org/app` for one of another organization.
+
+    Raises InvalidError.
+    """
+    for part in text.split("/", 1):
+        app_name(part)
+    return text
+
+
+def full_caller_name(text: str, org: str) -> str:
+    """`org/app` of a name in a list of an app of `org`. Pure."""
+    return text if "/" in text else f"{org}/{text}"
 
 
 def network_name(text: str) -> str:

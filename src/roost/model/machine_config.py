@@ -107,7 +107,8 @@ class Service(_Part):
     auto_stop_after: Duration | None = None
     """Roost's own: how long the excess must have lasted (default 5m)."""
     allowed_apps: tuple[str, ...] | None = None
-    """Roost's own: the apps whose Machines may call; None means everybody who can."""
+    """Roost's own: the apps whose Machines may call, as `app` of the same organization or
+    `org/app`; None means everybody who can."""
 
 
 class Restart(_Part):

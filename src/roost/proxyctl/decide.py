@@ -1,7 +1,8 @@
 """What the proxy decides when somebody calls an address: the same rows, the same order, in words.
 
 Works on the entities that `view` puts on the wire, so that an explanation cannot know of anything
-the proxy does not. The proxy's own code is crates/proxy/src/listen.rs; tests let both answer.
+the proxy does not. The proxy's own code is crates/core/src/table/call.rs (what is called, and who
+may) and crates/proxy/src/dispatch.rs; tests let both answer.
 Pure.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from roost.model.ids import full_caller_name
 from roost.proxyctl.view import Entity
 from roost.proxyctl.ways import Way
 
@@ -48,20 +50,24 @@ class Caller:
     """The proxy's id of it."""
     network_name: str
     app: str | None = None
+    org: str = ""
+    """The app's organization; the proxy may know it of apps only."""
     machine: str | None = None
 
 
-def decide(caller: Caller, way: Way, port: int, machines: Iterable[Entity]) -> Iterator[Step]:
+def decide(
+    caller: Caller, way: Way, port: int, machines: Iterable[Entity], *, org: str
+) -> Iterator[Step]:
     """The steps from audience to Machine for a call to `way.ip` and `port`; ends with the first
     that refuses.
 
-    `machines` are the called app's `machine` entities.
+    `machines` are the called app's `machine` entities, `org` is its organization.
     """
     serving = list(_serving(machines, port))
     for step in (
         _audience(caller, way),
         _service(way, port, serving),
-        _guard(caller, port, serving),
+        _guard(caller, port, serving, org),
         _machine(port, serving),
     ):
         yield step
@@ -110,8 +116,8 @@ def _service(way: Way, port: int, serving: list[Serving]) -> Step:
         listed = ", ".join(map(str, way.ports))
         why = f"{way.ip} answers on port {listed} only, not on {port}"
     elif serving:
-        _, service, one = serving[-1]
-        unserved = [word for word in one.get("handlers", ()) if word not in SERVED_HANDLERS]
+        _, service, one = min(serving, key=_rank)
+        unserved = _unserved(one)
         if unserved:
             why = f"port {port} has the handler {unserved[0]}, which is not served yet"
         else:
@@ -121,31 +127,48 @@ def _service(way: Way, port: int, serving: list[Serving]) -> Step:
     return Step(stage=Stage.SERVICE, passes=passes, why=why)
 
 
-def _guard(caller: Caller, port: int, serving: list[Serving]) -> Step:
-    lists = [service["allowed_apps"] for _, service, _ in serving if "allowed_apps" in service]
+def _rank(row: Serving) -> tuple[bool, bool]:
+    """The row with the lowest counts while Machines disagree how a port is handled."""
+    _, _, one = row
+    return "http" not in one.get("handlers", ()), bool(_unserved(one))
+
+
+def _unserved(port: dict[str, Any]) -> list[str]:
+    return [word for word in port.get("handlers", ()) if word not in SERVED_HANDLERS]
+
+
+def _guard(caller: Caller, port: int, serving: list[Serving], org: str) -> Step:
+    lists = [
+        {full_caller_name(name, org) for name in service["allowed_apps"]}
+        for _, service, _ in serving
+        if "allowed_apps" in service
+    ]
     if not lists:
         why = "the source guard lets a Machine speak for itself only; the service allows every app"
         return Step(stage=Stage.GUARD, passes=True, why=why)
     # The strictest counts, so that a deploy in progress cannot reopen what it closes.
-    allowed = sorted(set(lists[0]).intersection(*lists[1:]))
-    listed = ", ".join(allowed) or "nobody"
+    allowed = lists[0].intersection(*lists[1:])
+    listed = ", ".join(sorted(name.removeprefix(f"{org}/") for name in allowed)) or "nobody"
     if caller.app is None:
         why = f"port {port} allows {listed} only, and a network is no app"
         return Step(stage=Stage.GUARD, passes=False, why=why)
-    passes = caller.app in allowed
+    name = full_caller_name(caller.app, caller.org)
+    passes = name in allowed
     verb = "is among" if passes else "is not among"
     return Step(
         stage=Stage.GUARD,
         passes=passes,
-        why=f"app {caller.app} {verb} the allowed_apps of port {port}: {listed}",
+        why=f"app {name.removeprefix(f'{org}/')} {verb} the allowed_apps of port {port}: {listed}",
     )
 
 
 def _machine(port: int, serving: list[Serving]) -> Step:
     usable = [(m, service) for m, service, _ in serving if not m["cordoned"]]
-    running = [m for m, _ in usable if m["state"] == "started"]
-    if running:
-        return Step(stage=Stage.MACHINE, passes=True, why=f"Machine {running[0]['id']} is started")
+    # A call is held for one on its way up until its port accepts.
+    for state in ("started", "starting"):
+        up = [m for m, _ in usable if m["state"] == state]
+        if up:
+            return Step(stage=Stage.MACHINE, passes=True, why=f"Machine {up[0]['id']} is {state}")
     waking = [m for m, service in usable if m["startable"] and service["autostart"]]
     if waking:
         why = f"Machine {waking[0]['id']} is {waking[0]['state']}: the call wakes it"

@@ -242,13 +242,21 @@ GroupName = Annotated[str, AfterValidator(_group)]
 
 def _caller(value: str) -> str:
     try:
-        return ids.app_name(value)
+        return ids.caller_name(value)
     except InvalidError as error:
         refuse(f"names {value!r}, which is not an app's name", error.hint)
 
 
-CallerName = Annotated[str, AfterValidator(_caller)]
-"""The name of an app that may call."""
+def _callers(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > ids.MAX_CALLERS:
+        refuse(f"has {len(value)} entries, more than {ids.MAX_CALLERS}")
+    return value
+
+
+CallerNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_caller)], ...], AfterValidator(_callers)
+]
+"""The names of the apps that may call: `app`, or `org/app` for one of another organization."""
 
 
 def _base64(value: str) -> str:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from roost.spec.fields import (
     AutoStop,
-    CallerName,
+    CallerNames,
     CheckDuration,
     Duration,
     HeaderName,
@@ -135,7 +135,7 @@ class ServiceBase(Part):
     min_machines_running: int | None = Field(default=None, ge=0)
     processes: tuple[str, ...] = ()
     concurrency: Concurrency | None = None
-    allowed_apps: tuple[CallerName, ...] | None = None
+    allowed_apps: CallerNames | None = None
     machine_checks: tuple[MachineCheck, ...] = ()
 
 

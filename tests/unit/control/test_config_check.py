@@ -101,6 +101,8 @@ def test_possible(keys: dict[str, Any]) -> None:
         (port(http_options={"idle_timeout": "60s"}), "port 80 of .*: http_options.idle_timeout"),
         (port(http_options={"response": {"headers": {"a b": "c"}}}), "http_options.response.head"),
         (port(http_options={"response": {"headers": {"a": "c" * 2**17}}}), "larger than 131072"),
+        (service(allowed_apps=["acme/web", "a/b/c"]), "'a/b/c' in allowed_apps"),
+        (service(allowed_apps=["web"] * 257), "257 entries in allowed_apps, more than 256"),
         (port(handlers=["http", "pg_tls"]), "do not go together"),
         (port(handlers=["http", "proxy_proto"]), "do not go together"),
         (port(force_https=True), "force_https without the http handler"),

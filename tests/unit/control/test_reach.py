@@ -135,6 +135,8 @@ def test_allowed_apps(tmp_path: Path) -> None:
         assert "a network is no app" in ask(bench, "personal/default", "web").steps[-1].why
         await bench.machine("web", services=[{**WEB, "allowed_apps": ["api"]}])
         assert not ask(bench, "job", "web:80").reaches
+        await bench.machine("web", services=[{**WEB, "allowed_apps": ["personal/api"]}])
+        assert ask(bench, "api", "web:80").reaches
         await bench.machine("web", services=[WEB])
         assert not ask(bench, "job", "web:80").reaches
 

@@ -78,6 +78,8 @@ ROWS = [
     Row(SERVICE, "auto_stop_machines", '"suspend"', '"sleep"', '"suspend"'),
     Row(SERVICE, "auto_stop_after", '"10s"', '"0s"', "at least"),
     Row(SERVICE, "allowed_apps", '["web", "api-2"]', '["Web"]', "not an app's name"),
+    Row(SERVICE, "allowed_apps", '["acme/web"]', '["acme/"]', "not an app's name"),
+    Row(SERVICE, "allowed_apps", f"{['w'] * 256}", f"{['w'] * 257}", "more than 256"),
     Row(SERVICE, "auto_start_machines", "false", '"yes"', "true or false"),
     Row(SERVICE, "min_machines_running", "1", "-1", "at least 0"),
     Row(SERVICE, "processes", '["app"]', '"app"', "list"),

@@ -39,9 +39,10 @@ impl Offer<'_> {
         !self.guards.is_empty()
     }
 
-    /// Whether a Machine of `caller` may call, or somebody of no app at all.
-    pub fn allows(&self, caller: Option<&str>) -> bool {
-        let named = |guard: &Guard| caller.is_some_and(|caller| guard.names(caller));
+    /// Whether a Machine of `caller` may call, or somebody of no known app.
+    pub fn allows(&self, caller: Option<&App>) -> bool {
+        let org = &self.app.org;
+        let named = |guard: &Guard| caller.is_some_and(|caller| guard.names(caller, org));
         self.guards.iter().all(named)
     }
 }
@@ -96,7 +97,7 @@ impl AppEntry {
         let entry = self.ports.get(&port)?;
         Some(Offer {
             app,
-            port: &entry.value,
+            port: entry.value()?,
             guards: &entry.guards,
         })
     }

@@ -84,8 +84,7 @@ impl Table {
     fn add_ports(&mut self, machine: &Machine, touched: &mut Touched) {
         for (service, port) in external_ports(machine) {
             let entry = self.apps.entry(machine.app.clone()).or_default();
-            let new = || PortEntry::new(port);
-            let known = entry.ports.entry(port.port).or_insert_with(new);
+            let known: &mut PortEntry = entry.ports.entry(port.port).or_default();
             known.add(service, port);
             if known.machines == 1 {
                 for address in self.addresses_with(&machine.app, port.port) {
@@ -96,15 +95,15 @@ impl Table {
     }
 
     fn drop_ports(&mut self, machine: &Machine, touched: &mut Touched) {
-        for (service, port) in external_ports(machine) {
-            let port = port.port;
+        for (service, value) in external_ports(machine) {
+            let port = value.port;
             let Some(entry) = self.apps.get_mut(&machine.app) else {
                 return;
             };
             let Some(known) = entry.ports.get_mut(&port) else {
                 continue;
             };
-            known.drop(service);
+            known.drop(service, value);
             if known.machines == 0 {
                 entry.ports.remove(&port);
                 for address in self.addresses_with(&machine.app, port) {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use roost_wire::{App, Entity, Kind, Machine, Name, Network};
+use roost_wire::{Address, App, Entity, Kind, Machine, Name, Network};
 
 pub use call::{Call, Offer};
 pub use touched::{Release, Touched};
@@ -99,6 +99,19 @@ impl Table {
     pub fn app_at(&self, network: &str, ip: &IpAddr) -> Option<&Arc<App>> {
         let called = self.networks.get(network)?.called.get(ip)?;
         self.app(called.own.as_ref()?)
+    }
+
+    /// The apps that are called at an address and port of a network. Looks at all apps.
+    pub fn apps_at(&self, network: &str, at: SocketAddr) -> Vec<Name> {
+        let here = |address: &Address| {
+            let same = address.ip == at.ip() && *address.network == *network;
+            same && address.offers(at.port())
+        };
+        let served = |entry: &&AppEntry| entry.ports.contains_key(&at.port());
+        let serving = self.apps.values().filter(served);
+        let apps = serving.filter_map(|entry| entry.value.as_ref());
+        let called = apps.filter(|app| app.addresses.iter().any(here));
+        called.map(|app| app.id.clone()).collect()
     }
 
     /// The Machine that an IPv6 address on a network belongs to: each has a whole /112.

@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
-use roost_wire::{Machine, Name, Port, Protocol, Service};
+use roost_wire::{App, Handler, Machine, Name, Port, Protocol, Service};
 
 /// An external port, as the Machines that serve it say.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct PortEntry {
     /// How many Machines serve it.
     pub(super) machines: usize,
-    /// The latest word of any of them.
-    pub(super) value: Arc<Port>,
+    /// What they say of it, the one that counts first. They mostly say the same, so it is kept once.
+    words: Vec<Word>,
     pub(super) guards: Vec<Guard>,
+}
+
+/// How a port is handled.
+#[derive(Debug)]
+struct Word {
+    value: Arc<Port>,
+    /// How many Machines say so.
+    machines: usize,
 }
 
 /// A list of the apps that may call. The Machines of an app mostly have the same, so it is kept once.
@@ -23,20 +31,17 @@ pub(super) struct Guard {
 }
 
 impl PortEntry {
-    pub(super) fn new(port: &Port) -> Self {
-        Self {
-            machines: 0,
-            value: Arc::new(port.clone()),
-            guards: Vec::new(),
-        }
+    /// How the port is handled. While Machines disagree, the `http` handler goes before its absence: what
+    /// it takes out of requests must not reach a Machine that counts on it. After that what can be
+    /// served goes before what cannot, and the later word before the earlier.
+    pub(super) fn value(&self) -> Option<&Arc<Port>> {
+        self.words.first().map(|word| &word.value)
     }
 
     /// One more Machine serves it.
     pub(super) fn add(&mut self, service: &Service, port: &Port) {
         self.machines += 1;
-        if *self.value != *port {
-            self.value = Arc::new(port.clone());
-        }
+        self.add_word(port);
         let Some(apps) = &service.allowed_apps else {
             return;
         };
@@ -50,8 +55,9 @@ impl PortEntry {
     }
 
     /// One Machine less serves it.
-    pub(super) fn drop(&mut self, service: &Service) {
+    pub(super) fn drop(&mut self, service: &Service, port: &Port) {
         self.machines = self.machines.saturating_sub(1);
+        self.drop_word(port);
         let Some(apps) = &service.allowed_apps else {
             return;
         };
@@ -60,12 +66,47 @@ impl PortEntry {
         }
         self.guards.retain(|guard| guard.machines > 0);
     }
+
+    fn add_word(&mut self, port: &Port) {
+        if let Some(word) = self.words.iter_mut().find(|word| *word.value == *port) {
+            word.machines += 1;
+            return;
+        }
+        let before = |word: &Word| rank(&word.value) < rank(port);
+        let at = self.words.partition_point(before);
+        let word = Word {
+            value: Arc::new(port.clone()),
+            machines: 1,
+        };
+        self.words.insert(at, word);
+    }
+
+    fn drop_word(&mut self, port: &Port) {
+        if let Some(word) = self.words.iter_mut().find(|word| *word.value == *port) {
+            word.machines = word.machines.saturating_sub(1);
+        }
+        self.words.retain(|word| word.machines > 0);
+    }
+}
+
+/// The lower one counts: without `http`, with something that is not served.
+fn rank(port: &Port) -> (bool, bool) {
+    let served = |handler: &Handler| *handler == Handler::Http;
+    (!port.is_http(), !port.handlers.iter().all(served))
 }
 
 impl Guard {
-    pub(super) fn names(&self, app: &str) -> bool {
-        self.apps.iter().any(|name| **name == *app)
+    /// Whether `caller` is in the list of an app of the organization `org`.
+    pub(super) fn names(&self, caller: &App, org: &str) -> bool {
+        self.apps.iter().any(|name| means(name, caller, org))
     }
+}
+
+/// Whether a name in a list of an app of `org` means `app`. An organization has to be named for an app of
+/// another one to be meant: who may make apps there could take any name that is free.
+fn means(name: &str, app: &App, org: &str) -> bool {
+    let (org, name) = name.split_once('/').unwrap_or((org, name));
+    *app.id == *name && *app.org == *org
 }
 
 /// The external TCP ports of a Machine, each once, with the service that serves it.

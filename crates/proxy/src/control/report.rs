@@ -51,6 +51,7 @@ pub(crate) fn stats(shared: &Arc<Shared>) -> BTreeMap<String, u64> {
         ("machines", machines),
         ("connections", shared.connections.load(Ordering::Relaxed)),
         ("max_connections", shared.max_connections),
+        ("from_outside", shared.from_outside.load(Ordering::Relaxed)),
         ("waiting", shared.waiting.load(Ordering::Relaxed)),
         ("threads", shared.mailboxes.len()),
     ];

@@ -12,7 +12,7 @@ use roost_wire::{Machine, Name};
 use super::key::Signer;
 use crate::shared::Shared;
 
-/// How old a line may be when a request begins, in seconds.
+/// How old a line may be when a request is sent to a Machine, in seconds.
 const MAX_AGE: u64 = 5;
 /// Lines kept at once.
 const MAX_LINES: usize = 4096;
@@ -43,7 +43,7 @@ struct Kept {
 }
 
 impl Lines {
-    /// Makes `held` the line for a request of `caller` to the app `to` that begins now. One that is still
+    /// Makes `held` the line for a request of `caller` to the app `to` that is sent now. One that is still
     /// good stays; there is none while there is no key.
     pub(crate) fn renew(
         &self,

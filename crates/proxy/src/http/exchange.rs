@@ -4,9 +4,8 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::task::Poll;
 
-use roost_http1::{RequestFacts, RequestFraming, ask_to_close};
+use roost_http1::{ASK_TO_CLOSE, RequestFacts, RequestFraming, add_to_head};
 use roost_wire::{LoadUnit, Name};
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::download::{Delivered, Download, DownloadError};
@@ -56,6 +55,7 @@ impl Session<'_> {
             Ok(reached) => reached,
             Err(error) => return self.unreached(error, facts, rest).await,
         };
+        self.sign();
         loop {
             let (sent, begun) = (Sent::default(), Cell::new(false));
             let outcome = self.drive(&mut link, facts, rest, &sent, &begun).await;
@@ -113,7 +113,7 @@ impl Session<'_> {
             match self.unless_gone(slot.connect()).await? {
                 Ok(stream) => {
                     if slot.unit() == LoadUnit::Connections && !facts.upgrade {
-                        ask_to_close(&mut self.request, self.head_len);
+                        self.add_to_head(ASK_TO_CLOSE);
                     }
                     return Ok((
                         slot,
@@ -131,6 +131,23 @@ impl Session<'_> {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Says who calls. Not before a Machine is there: the line is valid for a short time only, and waiting
+    /// for a Machine takes longer.
+    fn sign(&mut self) {
+        let Some(caller) = &self.target.caller else {
+            return;
+        };
+        let (shared, sources) = (&self.worker.shared, &self.worker.sources);
+        sources.renew(shared, caller, &self.target.app.name, &mut self.source);
+        if let Some(line) = self.source.clone() {
+            self.add_to_head(&line.fields);
+        }
+    }
+
+    fn add_to_head(&mut self, lines: &[u8]) {
+        self.head_len = add_to_head(&mut self.request, self.head_len, lines);
     }
 
     /// Waits for `work` unless the client goes away.
@@ -335,12 +352,9 @@ impl Session<'_> {
         if begun {
             return Next::End(Ending::Reset);
         }
-        let persists = facts.keep_alive && whole;
-        self.say(refusal, facts, !persists);
-        match (self.writer.write_all(&self.output).await, persists) {
-            (Ok(()), true) => Next::Request,
-            (Ok(()), false) => Next::End(Ending::Linger),
-            (Err(_), _) => Next::End(Ending::Close),
+        match self.reply(refusal, facts, whole).await {
+            None => Next::Request,
+            Some(ending) => Next::End(ending),
         }
     }
 

@@ -6,10 +6,9 @@ use roost_http1::{
     FieldSlots, HeadScanner, RequestError, RequestFacts, RequestHead, write_https_location,
 };
 use roost_wire::Handler;
-use tokio::io::AsyncWriteExt;
 
 use super::ending::Ending;
-use super::refusal::{Refusal, UNREAD};
+use super::refusal::{Refusal, UNREAD, has_no_body};
 use super::session::Session;
 
 /// What came from the client.
@@ -99,14 +98,7 @@ impl Session<'_> {
             return Ok(Head::Redirect(facts, location));
         }
         self.request.clear();
-        if let Some(caller) = &self.target.caller {
-            let (shared, called) = (&self.worker.shared, &self.target.app.name);
-            let sources = &self.worker.sources;
-            sources.renew(shared, caller, called, &mut self.source);
-        }
-        let source = self.source.as_ref().map_or(&[][..], |line| &line.fields);
-        self.forwarded
-            .write_request(&head, source, &mut self.request);
+        self.forwarded.write_request(&head, &mut self.request);
         self.input.consume(end);
         Ok(Head::Forward(facts))
     }
@@ -114,12 +106,9 @@ impl Session<'_> {
     async fn redirect(&mut self, facts: RequestFacts, location: &[u8]) -> Intake {
         let mut refusal = Refusal::plain(301, "this service is called by https");
         refusal.location = Some(location);
-        let persists = facts.keep_alive && super::refusal::has_no_body(facts);
-        self.say(&refusal, facts, !persists);
-        match (self.writer.write_all(&self.output).await, persists) {
-            (Ok(()), true) => Intake::Answered,
-            (Ok(()), false) => Intake::End(Ending::Linger),
-            (Err(_), _) => Intake::End(Ending::Close),
+        match self.reply(&refusal, facts, has_no_body(facts)).await {
+            None => Intake::Answered,
+            Some(ending) => Intake::End(ending),
         }
     }
 
@@ -130,8 +119,7 @@ impl Session<'_> {
 
     /// Refuses a request that could not be read: what follows it cannot be either.
     async fn refuse_unread(&mut self, refusal: Refusal<'_>) -> Intake {
-        self.say(&refusal, UNREAD, true);
-        let _ = self.writer.write_all(&self.output).await;
-        Intake::End(Ending::Linger)
+        let ending = self.reply(&refusal, UNREAD, false).await;
+        Intake::End(ending.unwrap_or(Ending::Linger))
     }
 }

@@ -17,6 +17,7 @@
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use roost_http1::RequestFacts;
 use tokio::io::AsyncWriteExt;
@@ -70,9 +71,11 @@ pub(crate) async fn refuse(
     let mut output = Vec::new();
     let facts = facts.unwrap_or(refusal::UNREAD);
     refusal.write(&mut stamp, facts, true, &mut output);
-    let ending = match stream.write_all(&output).await {
-        Ok(()) => Ending::Linger,
-        Err(_) => Ending::Close,
+    let patience = Duration::from_millis(worker.config().settings.http_idle_ms);
+    let ending = match tokio::time::timeout(patience, stream.write_all(&output)).await {
+        Ok(Ok(())) => Ending::Linger,
+        Ok(Err(_)) => Ending::Close,
+        Err(_) => Ending::Reset,
     };
     ending::end(stream, ending).await;
 }

@@ -1,11 +1,17 @@
 //! What the proxy answers itself.
 
 use std::borrow::Cow;
+use std::pin::pin;
+use std::task::Poll;
 
 use roost_http1::{Method, Reply, RequestFacts, RequestFraming, Version};
+use roost_wire::Level;
+use tokio::io::AsyncWriteExt;
 
+use super::ending::Ending;
 use super::session::Session;
 use super::stamp::{SERVER, Stamp};
+use crate::applog::Text;
 
 /// A response that comes from no Machine.
 #[derive(Debug, Clone)]
@@ -92,14 +98,57 @@ pub(super) const fn has_no_body(facts: RequestFacts) -> bool {
 }
 
 impl Session<'_> {
+    /// Answers a request, which was read to its end if it is `whole`; gives how the connection ends, if it
+    /// does.
+    pub(super) async fn reply(
+        &mut self,
+        refusal: &Refusal<'_>,
+        facts: RequestFacts,
+        whole: bool,
+    ) -> Option<Ending> {
+        let persists = facts.keep_alive && whole && !self.worker.is_ending(self.target);
+        self.say(refusal, facts, !persists);
+        match self.write_output().await {
+            Ok(()) if persists => None,
+            Ok(()) => Some(Ending::Linger),
+            Err(ending) => Some(ending),
+        }
+    }
+
+    /// Writes the output, unless that takes longer than a connection may be idle: a client that does not
+    /// read would hold it for ever.
+    async fn write_output(&mut self) -> Result<(), Ending> {
+        let (watchdog, idle) = (&mut self.watchdog, self.times.idle);
+        let mut writing = pin!(self.writer.write_all(&self.output));
+        watchdog.begin();
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(written) = writing.as_mut().poll(cx) {
+                return Poll::Ready(written.map_err(|_| Ending::Close));
+            }
+            let expired = watchdog.poll_expired(cx, idle, None);
+            expired.map(|()| Err(Ending::Reset))
+        })
+        .await
+    }
+
     /// Puts the response to a request into the output, which must hold nothing else.
-    pub(super) fn say(&mut self, refusal: &Refusal<'_>, facts: RequestFacts, close: bool) {
+    fn say(&mut self, refusal: &Refusal<'_>, facts: RequestFacts, close: bool) {
         self.output.clear();
         refusal.write(&mut self.stamp, facts, close, &mut self.output);
     }
 
-    /// Writes the line about a coded refusal into the app's log. After [`Self::say`].
+    /// Writes the line about a coded refusal into the app's log. After [`Self::reply`].
     pub(super) fn log(&self, code: &str, message: &str, machine: Option<&str>) {
+        let text = || Text {
+            message: message.into(),
+            request: Some(self.describe().into()),
+        };
+        let (shared, app) = (&self.worker.shared, &self.target.app.name);
+        shared.log_with(Level::Error, app, machine, Some(code), text);
+    }
+
+    /// The request in a line of the log: its id, method and address.
+    fn describe(&self) -> String {
         let line = self
             .request
             .split(|byte| *byte == b'\r')
@@ -117,17 +166,10 @@ impl Session<'_> {
             .nth(1)
             .unwrap_or_default();
         let host = String::from_utf8_lossy(host.get(6..).unwrap_or_default());
-        let request = format!(
+        format!(
             "{} {method} http://{}{path}",
             self.stamp.id_text(),
             host.trim_end()
-        );
-        self.worker.shared.log(
-            &self.target.app.name,
-            machine,
-            code,
-            message,
-            Some(&request),
-        );
+        )
     }
 }

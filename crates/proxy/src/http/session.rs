@@ -132,7 +132,7 @@ impl<'a> Session<'a> {
                 Intake::Answered => Next::Request,
                 Intake::End(ending) => Next::End(ending),
             };
-            if let Next::End(ending) = next {
+            if let Next::End(ending) = self.unless_ending(next) {
                 let Self {
                     input,
                     output,
@@ -150,6 +150,19 @@ impl<'a> Session<'a> {
             }
             self.input.shrink();
             self.answer.shrink();
+        }
+    }
+}
+
+impl Session<'_> {
+    /// The end also when another request could follow, once the connection should not go on: one that was
+    /// sent already would be taken up else, and wake a Machine.
+    fn unless_ending(&self, next: Next) -> Next {
+        match next {
+            Next::Request if !self.worker.is_ending(self.target) => Next::Request,
+            Next::Request if self.input.is_empty() => Next::End(Ending::Close),
+            Next::Request => Next::End(Ending::Linger),
+            end @ Next::End(_) => end,
         }
     }
 }

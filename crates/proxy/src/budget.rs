@@ -1,0 +1,57 @@
+//! How many connections and pipes fit into the process's limit of open files.
+
+/// Descriptors kept for everything that is neither a relayed connection nor its pipe.
+const RESERVED: u64 = 1024;
+/// A connection that is relayed takes two, the client's and the Machine's; a pipe has two ends.
+const EACH: u64 = 2;
+/// The part of the rest that is for pipes.
+const PIPES: u64 = 8;
+/// More pipes than this at once are no gain: they hold memory.
+const MOST_PIPES: u64 = 4096;
+/// With a very small limit at least these connections are tried.
+const LEAST_CONNECTIONS: usize = 16;
+
+/// Bounds that fit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Client connections.
+    pub(crate) connections: usize,
+    /// Pipes for bulk.
+    pub(crate) pipes: usize,
+}
+
+impl Budget {
+    /// What a limit of `files` allows.
+    pub(crate) fn of(files: u64) -> Self {
+        let room = files.saturating_sub(RESERVED);
+        let pipes = (room / PIPES / EACH).min(MOST_PIPES);
+        let connections = (room - pipes * EACH) / EACH;
+        let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        Self {
+            connections: count(connections).max(LEAST_CONNECTIONS),
+            pipes: count(pipes),
+        }
+    }
+
+    /// How many of the connections callers from outside may have.
+    pub(crate) const fn from_outside(connections: usize) -> usize {
+        connections / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections and pipes together never take more than there is.
+    #[test]
+    fn fits_into_the_limit() {
+        for files in [1100, 1600, 4096, 65_536, 1 << 20, 1 << 30] {
+            let Budget { connections, pipes } = Budget::of(files);
+            assert!(((connections + pipes) as u64) * EACH + RESERVED <= files);
+            assert!(connections >= pipes * 7 && pipes > 0, "{files}");
+        }
+        let Budget { connections, pipes } = Budget::of(0);
+        assert_eq!((connections, pipes), (LEAST_CONNECTIONS, 0));
+    }
+}
