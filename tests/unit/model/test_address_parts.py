@@ -12,6 +12,7 @@ from roost.model import addresses as plan
 from roost.model.address_parts import Parts, Role, parts_of
 
 NUMBERS = st.integers(1, (1 << 32) - 1)
+MACHINES = st.integers(1, plan.MAX_MACHINE)
 HOSTS = st.integers(plan.FIRST_HOST, (1 << 32) - 1)
 
 
@@ -22,7 +23,7 @@ def test_flycast_addresses_read_back(network: int, number: int) -> None:
     assert wanted == parts_of(plan.flycast_address(network, number))
 
 
-@given(NUMBERS, HOSTS, NUMBERS, st.integers(0, 0xFFFF))
+@given(NUMBERS, HOSTS, MACHINES, st.integers(0, 0xFFFF))
 def test_machine_addresses_read_back(network: int, host: int, machine: int, low: int) -> None:
     """Every address of a Machine's /112 tells its network, host and number."""
     prefix = plan.machine_prefix(network, host, machine).network
