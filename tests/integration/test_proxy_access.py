@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.proxy_control import Control, app, app_at, machine, network, running_proxy
+from tests.support.proxy_control import (
+    Control,
+    app,
+    app_at,
+    greeted,
+    machine,
+    network,
+)
 from tests.support.proxy_world import FLYCAST, MACHINES, World, echo, served
 
 pytestmark = [
@@ -38,11 +45,7 @@ class Stage:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
         world = World(stack)
-        path = tmp_path / "proxy.sock"
-        stack.enter_context(running_proxy(path))
-        control = Control(path)
-        stack.callback(control.close)
-        control.hello()
+        control = greeted(stack, tmp_path / "proxy.sock")
         control.put("network", network(str(world.router)))
         yield Stage(world=world, control=control)
 

@@ -16,7 +16,7 @@ import pytest
 from roost.proxyctl.decide import Caller, decide
 from roost.proxyctl.ways import Way
 from tests.support.namespaces import call_inside
-from tests.support.proxy_control import Control, Line, app_at, network, running_proxy
+from tests.support.proxy_control import Control, Line, app_at, greeted, network
 from tests.support.proxy_world import FLYCAST, IPV6_FREEBIND, MACHINES, World, served
 
 pytestmark = [
@@ -124,11 +124,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
         worlds = {name: World(stack) for name in NETWORKS}
         address, inside = worlds["1"].add_machine()
-        path = tmp_path / "proxy.sock"
-        stack.enter_context(running_proxy(path))
-        control = Control(path)
-        stack.callback(control.close)
-        control.hello()
+        control = greeted(stack, tmp_path / "proxy.sock")
         stack.enter_context(served(worlds["1"].listen(inside), _answer))
         yield Stage(control=control, worlds=worlds, address=address)
 

@@ -22,6 +22,7 @@ from tests.support.proxy_control import (
     Line,
     app,
     app_at,
+    greeted,
     machine,
     network,
     public_network,
@@ -83,11 +84,7 @@ def outside(tmp_path: Path) -> Iterator[Outside]:
     with contextlib.ExitStack() as stack:
         world = World(stack)
         netns = stack.enter_context(namespace())
-        path = tmp_path / "proxy.sock"
-        stack.enter_context(running_proxy(path))
-        control = Control(path)
-        stack.callback(control.close)
-        control.hello()
+        control = greeted(stack, tmp_path / "proxy.sock")
         control.put("network", network(str(world.router)))
         control.put("network", public_network(str(netns)))
         listeners = []

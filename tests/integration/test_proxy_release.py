@@ -16,9 +16,9 @@ from tests.support.proxy_control import (
     Control,
     Line,
     app_at,
+    greeted,
     machine,
     network,
-    running_proxy,
 )
 from tests.support.proxy_world import FLYCAST, World
 
@@ -76,11 +76,7 @@ def an_app(hosts: list[int], drain_ms: int) -> Line:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
         world = World(stack)
-        path = tmp_path / "proxy.sock"
-        stack.enter_context(running_proxy(path))
-        control = Control(path)
-        stack.callback(control.close)
-        control.hello()
+        control = greeted(stack, tmp_path / "proxy.sock")
         control.put("network", network(str(world.router)))
         control.put("app", an_app([2, 3], LONG))
         address, inside = world.add_machine()

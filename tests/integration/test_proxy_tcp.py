@@ -24,6 +24,7 @@ from tests.support.proxy_control import (
     Control,
     ControlError,
     app,
+    greeted,
     machine,
     network,
     running_proxy,
@@ -49,14 +50,10 @@ class Stage:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
         world = World(stack)
-        path = tmp_path / "proxy.sock"
-        stack.enter_context(running_proxy(path))
-        control = Control(path)
-        stack.callback(control.close)
-        control.hello()
+        control = greeted(stack, tmp_path / "proxy.sock")
         control.put("network", network(str(world.router)))
         control.put("app", app("a", "fdaa:0:1:0:1::2"))
-        yield Stage(world=world, control=control, socket_path=path)
+        yield Stage(world=world, control=control, socket_path=tmp_path / "proxy.sock")
 
 
 def expect_reset(stage: Stage, host: int) -> None:

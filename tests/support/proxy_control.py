@@ -105,6 +105,15 @@ class Control:
         return parsed
 
 
+def greeted(stack: contextlib.ExitStack, path: Path, **settings: Any) -> Control:
+    """Starts a proxy and says hello to it with these settings; both end with the stack."""
+    stack.enter_context(running_proxy(path))
+    control = Control(path)
+    stack.callback(control.close)
+    control.hello(**settings)
+    return control
+
+
 def proxy_binary() -> Path:
     """The newest built proxy; raises ControlError when there is none."""
     chosen = os.environ.get("ROOST_PROXY_BIN")
