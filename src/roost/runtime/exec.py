@@ -27,6 +27,8 @@ from roost.runtime.base import ExecResult
 
 OUTPUT_LIMIT = 1 << 20
 _CONSOLE_SECONDS = 10.0
+_PID_SECONDS = 5.0
+_PID_POLL = 0.005
 _numbers = itertools.count(1)
 
 _JOIN = """
@@ -88,16 +90,19 @@ class Command:
             return ["/bin/sh", "-c", _JOIN, "roost-exec", str(len(procs)), *procs, *line]
         return line
 
-    def kill(self) -> None:
-        """SIGKILL the command inside, with its process group."""
+    def kill(self) -> bool:
+        """SIGKILL the command inside, with its process group. False while the OCI runtime has not
+        written down which process that is.
+        """
         try:
             pid = int(self._pid_file.read_text())
         except (OSError, ValueError):
-            return
+            return False
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
             if os.getpgid(pid) == pid:
                 os.killpg(pid, signal.SIGKILL)
+        return True
 
     def clean(self) -> None:
         """Remove its files."""
@@ -188,7 +193,7 @@ class Session:
             return
         self._closed = True
         if not self._child.ended:
-            self._command.kill()
+            await self._end_inside()
             self._child.kill()
         await self._child.wait()
         for descriptor in {self._feed, *self._outputs.values()} - {-1}:
@@ -196,6 +201,17 @@ class Session:
         self._outputs.clear()
         self._feed = -1
         self._command.clean()
+
+    async def _end_inside(self) -> None:
+        """The command may have run, and even written, before the OCI runtime writes down its
+        process; without that, killing the runtime would leave the command behind.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PID_SECONDS
+        killed = self._command.kill
+        # What is waited for is a file, which has no event.
+        while not (killed() or self._child.ended) and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_PID_POLL)
 
 
 async def open_session(
