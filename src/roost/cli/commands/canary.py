@@ -42,9 +42,10 @@ def _print(report: Mapping[str, Any] | None) -> None:
     if report is None:
         output.line("The canary has not run yet.")
         return
-    networks = report.get("networks", [])
+    number = len(report.get("networks", []))
+    count = "1 network" if number == 1 else f"{number} networks"
     output.line(
-        f"Tried {report.get('tried')} things in {len(networks)} networks within "
+        f"Tried {report.get('tried')} things in {count} within "
         f"{report.get('took_ms')} ms, {relative(report.get('started_at'))}: "
         f"{report.get('breach')} breaches, {report.get('blind')} blind, {report.get('drift')} drift"
     )
