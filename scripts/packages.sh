@@ -24,6 +24,11 @@ useful=(
   "docker-registry:docker-registry:the registry test"
   "newuidmap:uidmap:rootless with more than one user"
   "busybox:busybox-static:the tests' own image"
+  "psql:postgresql:tests"
+  "mosquitto:mosquitto:tests"
+  "mosquitto_pub:mosquitto-clients:tests"
+  "dnsmasq:dnsmasq-base:tests"
+  "h2load:nghttp2-client:benchmarks"
 )
 
 PATH="$PATH:/usr/sbin:/sbin"
