@@ -4,8 +4,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::ReadHalf;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The room a read finds at first. More than most messages, so that a read seldom fills it: a read
 /// that leaves room tells that the socket is empty, and saves the next one.
@@ -73,14 +72,17 @@ impl Buffer {
     }
 
     /// Reads once, behind what is unread. 0 is the end of the stream. May be dropped and called again.
-    pub(crate) async fn fill(&mut self, reader: &mut ReadHalf<'_>) -> io::Result<usize> {
+    pub(crate) async fn fill(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+    ) -> io::Result<usize> {
         std::future::poll_fn(|cx| self.poll_fill(reader, cx)).await
     }
 
     /// [`Self::fill`], as a poll.
     pub(crate) fn poll_fill(
         &mut self,
-        reader: &mut ReadHalf<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         self.make_room();

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::applog::Text;
 use crate::buffer::Buffer;
+use crate::client::reset;
 use crate::dispatch::{Inbound, Named};
 use crate::group::Member;
 use crate::http::refusal::Refusal;
@@ -60,7 +61,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, inbound: In
             let refusal = Refusal::plain(408, "the request head took too long");
             http::refuse(&worker, stream, None, &refusal).await;
         }
-        Opening::Nothing => tcp::reset(stream),
+        Opening::Nothing => reset(stream),
     }
 }
 
@@ -132,11 +133,11 @@ async fn serve_tls(
 ) {
     let named = name.map(|name| inbound.target_by_name(&worker, &name));
     match named {
-        None | Some(Named::Nobody | Named::Denied) => tcp::reset(stream),
+        None | Some(Named::Nobody | Named::Denied) => reset(stream),
         Some(Named::App(target)) if target.service_port.is_http() => {
             let message = "a caller spoke TLS, which this port's handlers do not";
             refuse_protocol(&worker, &target, message);
-            tcp::reset(stream);
+            reset(stream);
         }
         Some(Named::App(target)) => tcp::serve(worker, stream, target, read).await,
     }

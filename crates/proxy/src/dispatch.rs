@@ -12,6 +12,7 @@ use tokio::task::spawn_local;
 
 use crate::applog::{NOT_ALLOWED, Text};
 use crate::buffer::Buffer;
+use crate::client::reset;
 use crate::route::Target;
 use crate::shared::Shared;
 use crate::worker::Worker;
@@ -81,7 +82,7 @@ pub(crate) fn dispatch(
     client: SocketAddr,
 ) {
     let Ok(local) = stream.local_addr() else {
-        tcp::reset(stream);
+        reset(stream);
         return;
     };
     let inbound = Inbound {
@@ -93,7 +94,7 @@ pub(crate) fn dispatch(
     let counted = Counted::new(&worker.shared, public);
     // The futures are made inside their tasks: one that is handed in takes its room twice.
     match inbound.decide(&worker) {
-        Decision::Refuse => tcp::reset(stream),
+        Decision::Refuse => reset(stream),
         Decision::AskName => drop(spawn_local(async move {
             let _counted = counted;
             by_name::serve(worker, stream, inbound).await;

@@ -10,6 +10,7 @@ mod arguments;
 mod budget;
 mod buffer;
 mod by_name;
+mod client;
 mod control;
 mod dispatch;
 mod dns;

@@ -27,7 +27,7 @@ thread_local! {
 
 /// Relays both ways. A side's end of sending is passed on, the other way goes on. An error of either
 /// side ends both; the caller resets them.
-pub(crate) async fn run(
+pub(crate) async fn spliced(
     pipes: &Pipes,
     client: &mut TcpStream,
     machine: &mut TcpStream,

@@ -3,13 +3,12 @@
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
-use crate::relay;
+use crate::client::{ClientStream, reset};
 use crate::route::Target;
 use crate::splice::Pipes;
 use crate::worker::Worker;
@@ -18,7 +17,7 @@ use crate::worker::Worker;
 /// a Machine has accepted.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    mut client: TcpStream,
+    mut client: impl ClientStream,
     target: Target,
     first: Buffer,
 ) {
@@ -26,7 +25,7 @@ pub(crate) async fn serve(
         biased;
         () = target.group.over() => return reset(client),
         reached = worker.reach(&target, first.len()) => reached,
-        () = gone(&client) => return,
+        () = gone(client.socket()) => return,
     };
     match reached {
         Ok((slot, mut machine)) => {
@@ -57,21 +56,13 @@ pub(crate) async fn serve(
 
 async fn relay(
     pipes: &Pipes,
-    client: &mut TcpStream,
+    client: &mut impl ClientStream,
     machine: &mut TcpStream,
     first: Buffer,
 ) -> io::Result<()> {
     machine.write_all(first.unread()).await?;
     drop(first);
-    relay::run(pipes, client, machine).await
-}
-
-/// Closes with a RST, as a closed port or a dead peer would.
-pub(crate) fn reset(stream: TcpStream) {
-    if let Err(error) = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
-        tracing::debug!(%error, "linger");
-    }
-    drop(stream);
+    client.relay(pipes, machine).await
 }
 
 /// Ends when the client has reset the connection. A half-closed one may still want its answer.

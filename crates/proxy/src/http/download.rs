@@ -6,13 +6,14 @@ use roost_http1::{
     ChunkedScanner, ClientSide, FieldSlots, HeadScanner, RequestFacts, ResponseError,
     ResponseFraming, ResponseHead, ResponsePolicy, Version, write_chunk, write_trailers,
 };
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::AsyncWrite;
+use tokio::net::tcp::ReadHalf;
 
 use super::stamp::{SERVER, Stamp};
 use super::upload::Sent;
 use super::watchdog::Activity;
 use crate::buffer::Buffer;
+use crate::client::send;
 use crate::route::Target;
 use crate::worker::Worker;
 
@@ -49,10 +50,10 @@ pub(super) enum DownloadError {
 }
 
 /// One response on its way.
-pub(super) struct Download<'a, 'c, 'm> {
+pub(super) struct Download<'a, 'm, W> {
     pub(super) reader: &'a mut ReadHalf<'m>,
     pub(super) answer: &'a mut Buffer,
-    pub(super) writer: &'a mut WriteHalf<'c>,
+    pub(super) writer: &'a mut W,
     /// Bytes for the client, not sent yet.
     pub(super) output: &'a mut Vec<u8>,
     pub(super) facts: RequestFacts,
@@ -77,7 +78,7 @@ struct Head {
 const CUT_SHORT: DownloadError =
     DownloadError::Bad("the Machine closed in the middle of its response");
 
-impl Download<'_, '_, '_> {
+impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
     /// Takes the response through.
     pub(super) async fn run(mut self) -> Result<Delivered, DownloadError> {
         let mut head = self.head().await?;
@@ -284,11 +285,9 @@ impl Download<'_, '_, '_> {
     }
 }
 
-async fn write(writer: &mut WriteHalf<'_>, bytes: &[u8]) -> Result<(), DownloadError> {
-    writer
-        .write_all(bytes)
-        .await
-        .map_err(|_| DownloadError::ClientGone)
+async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), DownloadError> {
+    let sent = send(writer, bytes).await;
+    sent.map_err(|_| DownloadError::ClientGone)
 }
 
 fn bad(error: ResponseError) -> DownloadError {

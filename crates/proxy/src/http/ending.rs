@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use crate::client::{self, ClientStream};
 
 /// How long, and for how many bytes, a refused client is listened to.
 const LINGER: Duration = Duration::from_secs(2);
@@ -23,19 +23,17 @@ pub(super) enum Ending {
 }
 
 /// Ends `stream` so.
-pub(super) async fn end(mut stream: TcpStream, ending: Ending) {
+pub(super) async fn end(mut stream: impl ClientStream, ending: Ending) {
     match ending {
-        Ending::Close => {}
+        Ending::Close => stream.close().await,
         Ending::Linger => {
             let _ = tokio::time::timeout(LINGER, linger(&mut stream)).await;
         }
-        Ending::Reset => {
-            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-        }
+        Ending::Reset => client::reset(stream),
     }
 }
 
-async fn linger(stream: &mut TcpStream) {
+async fn linger(stream: &mut impl ClientStream) {
     if stream.shutdown().await.is_err() {
         return;
     }

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use roost_http1::{ASK_TO_CLOSE, RequestFacts, RequestFraming, add_to_head};
 use roost_wire::{LoadUnit, Name};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::download::{Delivered, Download, DownloadError};
@@ -45,7 +46,7 @@ enum NoMachine {
     ClientGone,
 }
 
-impl Session<'_> {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
     /// Takes one request to a Machine and its response to the client.
     pub(super) async fn exchange(&mut self, facts: RequestFacts) -> Next {
         self.watchdog.begin();

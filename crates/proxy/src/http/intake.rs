@@ -6,6 +6,7 @@ use roost_http1::{
     FieldSlots, HeadScanner, RequestError, RequestFacts, RequestHead, write_https_location,
 };
 use roost_wire::Handler;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ending::Ending;
 use super::refusal::{Refusal, UNREAD, has_no_body};
@@ -29,7 +30,7 @@ enum Head {
     Misdirected,
 }
 
-impl Session<'_> {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
     /// Waits for the next request on this connection.
     pub(super) async fn intake(&mut self) -> Intake {
         let mut scanner = HeadScanner::default();

@@ -20,10 +20,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use roost_http1::RequestFacts;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
+use crate::client::{self, ClientStream};
 use crate::http::ending::Ending;
 use crate::http::refusal::Refusal;
 use crate::http::stamp::Stamp;
@@ -46,7 +45,7 @@ mod watchdog;
 /// Serves one client connection until it ends. `first` was read from it already.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    mut stream: TcpStream,
+    mut stream: impl ClientStream,
     target: Target,
     first: Buffer,
 ) {
@@ -63,7 +62,7 @@ pub(crate) async fn serve(
 /// those of the request when it could be read.
 pub(crate) async fn refuse(
     worker: &Worker,
-    mut stream: TcpStream,
+    mut stream: impl ClientStream,
     facts: Option<RequestFacts>,
     refusal: &Refusal<'_>,
 ) {
@@ -72,7 +71,7 @@ pub(crate) async fn refuse(
     let facts = facts.unwrap_or(refusal::UNREAD);
     refusal.write(&mut stamp, facts, true, &mut output);
     let patience = Duration::from_millis(worker.config().settings.http_idle_ms);
-    let ending = match tokio::time::timeout(patience, stream.write_all(&output)).await {
+    let ending = match tokio::time::timeout(patience, client::send(&mut stream, &output)).await {
         Ok(Ok(())) => Ending::Linger,
         Ok(Err(_)) => Ending::Close,
         Err(_) => Ending::Reset,

@@ -6,12 +6,13 @@ use std::task::Poll;
 
 use roost_http1::{Method, Reply, RequestFacts, RequestFraming, Version};
 use roost_wire::Level;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ending::Ending;
 use super::session::Session;
 use super::stamp::{SERVER, Stamp};
 use crate::applog::Text;
+use crate::client::send;
 
 /// A response that comes from no Machine.
 #[derive(Debug, Clone)]
@@ -97,7 +98,7 @@ pub(super) const fn has_no_body(facts: RequestFacts) -> bool {
     )
 }
 
-impl Session<'_> {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
     /// Answers a request, which was read to its end if it is `whole`; gives how the connection ends, if it
     /// does.
     pub(super) async fn reply(
@@ -119,7 +120,7 @@ impl Session<'_> {
     /// read would hold it for ever.
     async fn write_output(&mut self) -> Result<(), Ending> {
         let (watchdog, idle) = (&mut self.watchdog, self.times.idle);
-        let mut writing = pin!(self.writer.write_all(&self.output));
+        let mut writing = pin!(send(&mut self.writer, &self.output));
         watchdog.begin();
         std::future::poll_fn(|cx| {
             if let Poll::Ready(written) = writing.as_mut().poll(cx) {

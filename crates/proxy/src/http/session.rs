@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use roost_http1::{FieldRule, ForwardedFields, Origin, ResponsePolicy};
 use roost_wire::{Handler, Port};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ending::Ending;
 use super::intake::Intake;
@@ -18,11 +18,11 @@ use crate::route::Target;
 use crate::worker::Worker;
 
 /// The state of one client connection. Its buffers are used again by each request.
-pub(super) struct Session<'a> {
+pub(super) struct Session<'a, R, W> {
     pub(super) worker: &'a Rc<Worker>,
     pub(super) target: &'a Target,
-    pub(super) reader: ReadHalf<'a>,
-    pub(super) writer: WriteHalf<'a>,
+    pub(super) reader: R,
+    pub(super) writer: W,
     /// Bytes from the client.
     pub(super) input: Buffer,
     /// Bytes for the client.
@@ -62,13 +62,13 @@ pub(super) enum Next {
     End(Ending),
 }
 
-impl<'a> Session<'a> {
+impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
     /// A connection of which no more than `first` was read.
     pub(super) fn new(
         worker: &'a Rc<Worker>,
         target: &'a Target,
-        reader: ReadHalf<'a>,
-        writer: WriteHalf<'a>,
+        reader: R,
+        writer: W,
         first: Buffer,
     ) -> Self {
         let config = worker.config();
@@ -154,7 +154,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Session<'_> {
+impl<R, W> Session<'_, R, W> {
     /// The end also when another request could follow, once the connection should not go on: one that was
     /// sent already would be taken up else, and wake a Machine.
     fn unless_ending(&self, next: Next) -> Next {

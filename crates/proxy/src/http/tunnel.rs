@@ -5,25 +5,25 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::ending::Ending;
 use super::watchdog::{Activity, Watchdog};
 use crate::buffer::Buffer;
+use crate::client::send;
 
 /// One direction: where bytes come from, those already read, and where they go.
-pub(super) struct Way<'a, 'f, 't> {
-    pub(super) from: &'a mut ReadHalf<'f>,
+pub(super) struct Way<'a, F, T> {
+    pub(super) from: &'a mut F,
     pub(super) read: &'a mut Buffer,
-    pub(super) to: &'a mut WriteHalf<'t>,
+    pub(super) to: &'a mut T,
 }
 
-impl Way<'_, '_, '_> {
+impl<F: AsyncRead + Unpin, T: AsyncWrite + Unpin> Way<'_, F, T> {
     /// Moves bytes until the end of the stream, and passes the end on.
     async fn run(self, activity: &Activity) -> io::Result<()> {
         loop {
-            self.to.write_all(self.read.unread()).await?;
+            send(self.to, self.read.unread()).await?;
             self.read.clear();
             activity.note();
             if self.read.fill(self.from).await? == 0 {
@@ -36,8 +36,8 @@ impl Way<'_, '_, '_> {
 /// Moves bytes both ways. An end of one side is passed on while the other goes on; an error, or no
 /// byte for `idle`, ends both.
 pub(super) async fn run(
-    up: Way<'_, '_, '_>,
-    down: Way<'_, '_, '_>,
+    up: Way<'_, impl AsyncRead + Unpin, impl AsyncWrite + Unpin>,
+    down: Way<'_, impl AsyncRead + Unpin, impl AsyncWrite + Unpin>,
     activity: &Activity,
     watchdog: &mut Watchdog,
     idle: Duration,

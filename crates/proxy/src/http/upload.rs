@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::io;
 
 use roost_http1::{ChunkError, ChunkedScanner, RequestFraming, write_trailers};
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::net::tcp::WriteHalf;
 
 use super::watchdog::Activity;
 use crate::buffer::Buffer;
@@ -36,8 +36,8 @@ pub(super) enum UploadEnd {
 }
 
 /// One request on its way.
-pub(super) struct Upload<'a, 'c, 'm> {
-    pub(super) reader: &'a mut ReadHalf<'c>,
+pub(super) struct Upload<'a, 'm, R> {
+    pub(super) reader: &'a mut R,
     pub(super) input: &'a mut Buffer,
     pub(super) writer: &'a mut WriteHalf<'m>,
     /// The head, and the body if it was small and there.
@@ -48,7 +48,7 @@ pub(super) struct Upload<'a, 'c, 'm> {
     pub(super) activity: &'a Activity,
 }
 
-impl Upload<'_, '_, '_> {
+impl<R: AsyncRead + Unpin> Upload<'_, '_, R> {
     /// Sends everything, then watches the client.
     pub(super) async fn run(mut self) -> UploadEnd {
         match self.send().await {
@@ -123,7 +123,7 @@ fn deaf(_: io::Error) -> UploadEnd {
 /// Waits until the client is gone. A client that closes its sending side counts as gone: it cannot be
 /// told from one that gave up, and the Machine's work for that one has to end. What it sends ahead is
 /// kept, within bounds.
-pub(super) async fn watch(reader: &mut ReadHalf<'_>, input: &mut Buffer) -> UploadEnd {
+pub(super) async fn watch(reader: &mut (impl AsyncRead + Unpin), input: &mut Buffer) -> UploadEnd {
     while input.len() < MAX_AHEAD {
         if !matches!(input.fill(reader).await, Ok(1..)) {
             return UploadEnd::ClientGone;
