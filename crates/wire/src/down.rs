@@ -63,6 +63,15 @@ pub enum Down {
         /// One sentence.
         message: Name,
     },
+    /// A certificate that somebody waits for will not come.
+    CertificateFailed {
+        /// The app.
+        app: Name,
+        /// The organization whose authority was to issue it.
+        audience: Name,
+        /// One sentence.
+        message: Name,
+    },
     /// Ask for counters.
     Stats,
     /// End gracefully.
@@ -93,6 +102,8 @@ pub enum Kind {
     App,
     /// A Machine.
     Machine,
+    /// A certificate.
+    Certificate,
 }
 
 /// Times and bounds; every field has a default.
@@ -111,6 +122,12 @@ pub struct Settings {
     pub http_idle_ms: u64,
     /// How long a request's head may take.
     pub head_timeout_ms: u64,
+    /// How long a TLS handshake may take, and what `pg_tls` has before it.
+    pub tls_handshake_timeout_ms: u64,
+    /// TLS handshakes a second from one source: a Machine, or an address outside. 0 means no limit.
+    pub tls_handshakes_source: u32,
+    /// TLS handshakes a second to one app. 0 means no limit.
+    pub tls_handshakes_app: u32,
     /// Waiters of one app.
     pub max_waiters_app: usize,
     /// Waiters of all apps.
@@ -142,6 +159,9 @@ impl Default for Settings {
             idle_pool_ms: 4_000,
             http_idle_ms: 60_000,
             head_timeout_ms: 60_000,
+            tls_handshake_timeout_ms: 10_000,
+            tls_handshakes_source: 500,
+            tls_handshakes_app: 2_000,
             max_waiters_app: 1_024,
             max_waiters: 16_384,
             resolvers: Vec::new(),

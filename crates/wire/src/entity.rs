@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::{Certificate, TlsOptions};
+
 /// A shared, immutable name or id; cloning it costs a reference count.
 pub type Name = Arc<str>;
 
@@ -19,6 +21,8 @@ pub enum Entity {
     App(App),
     /// A Machine and its services.
     Machine(Machine),
+    /// A certificate of an app.
+    Certificate(Certificate),
 }
 
 /// A network and, when it has one on this host, the namespace its callers connect in.
@@ -223,6 +227,9 @@ pub struct Port {
     /// Settings of the `http` handler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_options: Option<Box<HttpOptions>>,
+    /// Settings of the `tls` and `pg_tls` handlers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_options: Option<Box<TlsOptions>>,
 }
 
 impl Port {

@@ -3,12 +3,14 @@
 //! The law is `protocol/control.md`; the counterpart is the Python room `proxyctl`. Nothing here
 //! opens a socket: [`LineReader`] and [`encode`] work on bytes that somebody else moves.
 
+mod certificate;
 mod down;
 mod entity;
 mod line;
 mod state;
 mod up;
 
+pub use certificate::{Certificate, TlsOptions, TlsVersion};
 pub use down::{Down, DownLine, Kind, Secret, Settings, Stage};
 pub use entity::{
     Address, App, Concurrency, Entity, Handler, HttpOptions, HttpResponse, LoadUnit, Machine,

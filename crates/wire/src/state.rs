@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::certificate::Certificate;
 use crate::down::Kind;
 use crate::entity::{App, Entity, Machine, Name, Network};
 
@@ -14,6 +15,8 @@ pub struct State {
     pub apps: BTreeMap<Name, App>,
     /// By id.
     pub machines: BTreeMap<Name, Machine>,
+    /// By id.
+    pub certificates: BTreeMap<Name, Certificate>,
 }
 
 /// One step from a state to another.
@@ -38,6 +41,9 @@ impl State {
             Change::Put(Entity::Machine(value)) => {
                 self.machines.insert(value.id.clone(), value);
             }
+            Change::Put(Entity::Certificate(value)) => {
+                self.certificates.insert(value.id.clone(), value);
+            }
             Change::Del(Kind::Network, id) => {
                 self.networks.remove(&id);
             }
@@ -46,6 +52,9 @@ impl State {
             }
             Change::Del(Kind::Machine, id) => {
                 self.machines.remove(&id);
+            }
+            Change::Del(Kind::Certificate, id) => {
+                self.certificates.remove(&id);
             }
         }
     }
@@ -57,6 +66,9 @@ impl State {
         put_changed(&self.networks, &to.networks, Entity::Network, &mut changes);
         put_changed(&self.apps, &to.apps, Entity::App, &mut changes);
         put_changed(&self.machines, &to.machines, Entity::Machine, &mut changes);
+        let (mine, theirs) = (&self.certificates, &to.certificates);
+        put_changed(mine, theirs, Entity::Certificate, &mut changes);
+        del_missing(mine, theirs, Kind::Certificate, &mut changes);
         del_missing(&self.machines, &to.machines, Kind::Machine, &mut changes);
         del_missing(&self.apps, &to.apps, Kind::App, &mut changes);
         del_missing(&self.networks, &to.networks, Kind::Network, &mut changes);

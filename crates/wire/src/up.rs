@@ -28,6 +28,13 @@ pub enum Up {
         /// Its app.
         app: Name,
     },
+    /// A certificate is wanted from an organization's authority.
+    Certificate {
+        /// The app it is for.
+        app: Name,
+        /// The organization.
+        audience: Name,
+    },
     /// Load within the past second.
     Load {
         /// Machine → internal port → (now, peak).

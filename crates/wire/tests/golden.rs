@@ -52,7 +52,7 @@ fn contains(found: &Value, expected: &Value) -> bool {
 #[test]
 fn reads_every_downward_line() {
     let lines = lines("down_");
-    assert!(lines.len() >= 17);
+    assert!(lines.len() >= 22);
     for (name, line) in lines {
         let read: DownLine = decode(line.to_string().as_bytes()).unwrap();
         let written = serde_json::to_value(&read).unwrap();
@@ -142,6 +142,13 @@ fn writes_every_upward_line() {
                 stats: Some(counters.into()),
                 ..ack
             }),
+        ),
+        (
+            "up_certificate",
+            Up::Certificate {
+                app: app(),
+                audience: "acme".into(),
+            },
         ),
         (
             "up_hello",
@@ -240,6 +247,14 @@ fn an_address_offers_its_ports() {
         let address: Address = serde_json::from_str(&value).unwrap();
         assert_eq!([address.offers(80), address.offers(81)], offered);
     }
+}
+
+/// Nor does that of a certificate.
+#[test]
+fn keys_of_certificates_are_not_printed() {
+    let (_, line) = &lines("down_put_certificate")[0];
+    let read: DownLine = decode(line.to_string().as_bytes()).unwrap();
+    assert!(!format!("{read:?}").contains("(secret)"));
 }
 
 /// A key does not show in what is printed of the settings.

@@ -53,6 +53,8 @@ impl Table {
             Entity::Network(value) => self.put_network(value, &mut touched),
             Entity::App(value) => self.put_app(value, &mut touched),
             Entity::Machine(value) => self.put_machine(value, &mut touched),
+            // They lead nowhere.
+            Entity::Certificate(_) => {}
         }
         touched
     }
@@ -64,6 +66,7 @@ impl Table {
             Kind::Network => self.del_network(id, &mut touched),
             Kind::App => self.del_app(id, &mut touched),
             Kind::Machine => self.del_machine(id, &mut touched),
+            Kind::Certificate => {}
         }
         touched
     }

@@ -18,6 +18,7 @@ pub(crate) fn put(shared: &Arc<Shared>, entity: Entity) -> Result<bool, String> 
         Entity::Network(network) => put_network(shared, network),
         Entity::App(app) => Ok(put_app(shared, app)),
         Entity::Machine(machine) => Ok(put_machine(shared, machine)),
+        Entity::Certificate(_) => Ok(false),
     }
 }
 

@@ -194,6 +194,7 @@ impl Server {
             } => {
                 apply::wake_failed(&self.shared, &machine, &code, &message);
             }
+            Down::CertificateFailed { .. } => {}
             Down::Stats => ack.stats = Some(report::stats(&self.shared)),
             Down::Stop { grace_ms } => {
                 self.stop(Duration::from_millis(grace_ms));
@@ -213,6 +214,7 @@ impl Server {
                 Entity::Network(network) => (Kind::Network, network.id.clone()),
                 Entity::App(app) => (Kind::App, app.id.clone()),
                 Entity::Machine(machine) => (Kind::Machine, machine.id.clone()),
+                Entity::Certificate(one) => (Kind::Certificate, one.id.clone()),
             });
         }
         apply::put(&self.shared, entity)
