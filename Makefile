@@ -17,7 +17,7 @@ demo: setup ## the whole story with real programs (KEEP=1 leaves it running)
 
 test: check ## set up and run every test
 	cargo test --locked --workspace --quiet
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: setup ## formatting, linters and types, in both languages
 	$(BIN)/ruff format --check .

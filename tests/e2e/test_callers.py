@@ -145,8 +145,8 @@ def test_only_allowed_apps_call(rig: Rig, caller: Caller) -> None:
     assert friend.curl("http://choosy.flycast/") == "welcome\n"
     rig.wait("choosy", "stopped")
     refused = caller.run("curl", "-sS", "-m", "10", "http://choosy.flycast/")
-    assert refused.code != 0
-    assert "reset" in refused.err.lower()
+    # The reset may come before or after curl takes the connection for made.
+    assert refused.code in (7, 56), refused
     eventually(lambda: "RA01" in log_of(rig, "choosy"), "the refusal to be logged")
     assert caller.app in log_of(rig, "choosy")
     assert rig.machines("choosy")[0]["state"] == "stopped"

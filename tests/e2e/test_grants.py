@@ -201,7 +201,7 @@ def prepared(sides: Sides, step: str) -> tuple[str, Any]:
             ip = sides.decide("accept", sides.ask())["ip"]
             return f"personal DELETE {asking}/{ip}", None
         case _:
-            sides.decide("accept", sides.ask("--expires", "5s"))
+            sides.decide("accept", sides.ask("--expires", "9s"))
             return "", None
 
 
