@@ -109,6 +109,7 @@ class AgentRig:
             images=self.images,
             logs=logs,
             reveal=self._reveal,
+            certificates=lambda: self.control.certificate_desk,
             prepared=self.prepared,
             prober=self.prober,
             canary_every=self.canary_every,

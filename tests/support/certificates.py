@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -93,3 +94,52 @@ def make_authority(folder: Path) -> Authority:
     authority = Authority(folder, key, made)
     authority.file.write_bytes(made.public_bytes(Encoding.PEM))
     return authority
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A certificate and its key, to be changed and put together as a test likes."""
+
+    certificate: x509.Certificate
+    key: PrivateKeyTypes
+
+    @property
+    def text(self) -> str:
+        """The certificate as PEM."""
+        return self.certificate.public_bytes(Encoding.PEM).decode()
+
+    @property
+    def key_text(self) -> str:
+        """The key as PEM."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def make(
+    *names: str,
+    by: Made | None = None,
+    key: PrivateKeyTypes | None = None,
+    begins: datetime,
+    days: float = 90,
+    ca: bool = False,
+    subject: str = "made",
+) -> Made:
+    """A certificate for host names, signed by another one or by itself."""
+    own = key or ec.generate_private_key(ec.SECP256R1())
+    issuer = by.certificate.subject if by else _name(subject)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(issuer)
+        .public_key(own.public_key())  # type: ignore[arg-type]
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(begins + days * DAY)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    if names:
+        known = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+        builder = builder.add_extension(known, critical=False)
+    signer = by.key if by else own
+    plain = isinstance(signer, ed25519.Ed25519PrivateKey)
+    made = builder.sign(signer, None if plain else hashes.SHA256())  # type: ignore[arg-type]
+    return Made(made, own)

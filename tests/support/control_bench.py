@@ -13,6 +13,7 @@ from roost.control.context import Context
 from roost.control.host import HostIdentity
 from roost.control.logs import AppLogs
 from roost.control.machine_requests import CreateMachine
+from roost.control.public_pool import NO_POOL, PublicPool
 from roost.control.service import Control
 from roost.home import Home
 from roost.model.machine_config import MachineConfig
@@ -80,7 +81,9 @@ class Bench:
         return self.control.machines.get(app, machine.id)
 
 
-async def make_bench(root: Path, store: MemoryStore | None = None) -> Bench:
+async def make_bench(
+    root: Path, store: MemoryStore | None = None, *, public: PublicPool = NO_POOL
+) -> Bench:
     """A fresh one, after its first start."""
     home, clock, store = Home(root), FakeClock(), store or MemoryStore()
     host = FakeHost(store)
@@ -93,6 +96,7 @@ async def make_bench(root: Path, store: MemoryStore | None = None) -> Bench:
             agent=host,
             logs=AppLogs(home, clock, region="local"),
             home=home,
+            public=public,
         )
     )
     await control.first_start()

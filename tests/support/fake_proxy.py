@@ -11,17 +11,23 @@ from pathlib import Path
 from typing import Any
 
 
+def _nothing() -> dict[str, dict[str, Any]]:
+    return {"network": {}, "app": {}, "machine": {}, "certificate": {}}
+
+
 class FakeProxy:
     """Listens on the control socket. `entities` is what it knows: kind → id → value."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.entities: dict[str, dict[str, Any]] = {"network": {}, "app": {}, "machine": {}}
+        self.entities: dict[str, dict[str, Any]] = _nothing()
         self.refuses: set[str] = set()
         """Ids of things whose puts it does not understand."""
         self.loads: dict[str, int] = {}
         self.drains: list[tuple[str, bool]] = []
         self.failures: list[dict[str, Any]] = []
+        self.refusals: list[dict[str, Any]] = []
+        """`certificate_failed`."""
         self.shown: dict[str, list[str]] = {}
         self._server: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -72,7 +78,7 @@ class FakeProxy:
     def _take(self, message: dict[str, Any]) -> dict[str, Any]:
         match message["op"]:
             case "snapshot" if message["stage"] == "begin":
-                self.entities = {"network": {}, "app": {}, "machine": {}}
+                self.entities = _nothing()
             case "put" if message["value"]["id"] in self.refuses:
                 return {"error": "the line was not understood"}
             case "put":
@@ -87,6 +93,8 @@ class FakeProxy:
                 self.drains.append((message["machine"], message["if_idle"]))
                 self.shown.setdefault(message["machine"], []).append("drain")
                 return {"drained": not message["if_idle"] or load == 0, "load": load}
+            case "certificate_failed":
+                self.refusals.append(message)
             case "wake_failed":
                 self.failures.append(message)
             case _:

@@ -20,6 +20,7 @@ LEVEL = {
     "runtime": 3,
     "images": 3,
     "network": 3,
+    "pki": 3,
     "proxyctl": 3,
     "canary": 4,
     "control": 4,

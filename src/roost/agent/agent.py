@@ -15,6 +15,7 @@ from typing import Any
 
 from roost.agent.boxes import Boxes
 from roost.agent.canary import Canary
+from roost.agent.certificates import CertificateRequests
 from roost.agent.parts import Parts
 from roost.agent.prepared import Prepared
 from roost.agent.proxy_link import ProxyLink
@@ -55,7 +56,9 @@ class Agent:
             self._on_event,
             clock=parts.clock,
             public=parts.public,
+            desk=parts.certificates,
         )
+        self._certificates = CertificateRequests(parts.certificates, self.link)
         self.routers = Routers(parts.network, self.link)
         self.canary = Canary(parts, self.routers, self.attached)
         self._sleeper = Sleeper()
@@ -274,6 +277,9 @@ class Agent:
                 self._on_load(event)
             case "log":
                 self._on_log(event)
+            case "certificate" if self._group is not None:
+                app, audience = str(event["app"]), str(event["audience"])
+                self._certificates.asked(app, audience, self._group)
             case "ready":
                 log.info("%s ready after %s us", event.get("machine"), event.get("after_us"))
             case _:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from roost.canary.base import Prober
 from roost.clock import Clock
+from roost.control.certificate_desk import CertificateDesk
 from roost.control.host import HostIdentity
 from roost.control.logs import AppLogs
 from roost.control.public_pool import NO_POOL, PublicPool
@@ -22,7 +23,8 @@ DEFAULT_PREPARED = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Everything a Machine's worker and the canary need. `reveal` gives an app's secrets in clear.
+    """Everything a Machine's worker and the canary need. `reveal` gives an app's secrets in clear,
+    `certificates` the window to certificates, which is made after the agent.
 
     `prober` is the canary's driver (None: there is no canary), `canary_every` the seconds between
     its runs (0: only when asked), `host_ports` the TCP ports on which the host's API listens.
@@ -38,6 +40,7 @@ class Parts:
     images: ImageStore
     logs: AppLogs
     reveal: Callable[[str], Mapping[str, str]]
+    certificates: Callable[[], CertificateDesk]
     prepared: int = DEFAULT_PREPARED
     public: PublicPool = NO_POOL
     source_key: bytes = b""

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from roost.clock import Clock
+from roost.control.certificate_desk import CertificateDesk
 from roost.control.public_pool import PublicPool
 from roost.errors import ConflictError, RoostError, UnavailableError
 from roost.home import Home
+from roost.model.certificates import Certificate, IssuedCertificate
 from roost.model.machine_state import MachineState
 from roost.model.records import Address, App, Machine, Network
 from roost.proxyctl import view
@@ -47,10 +49,12 @@ class ProxyLink:
         *,
         clock: Clock,
         public: PublicPool,
+        desk: Callable[[], CertificateDesk],
     ) -> None:
         self._store = store
         self._clock = clock
         self._public = public
+        self._desk = desk
         self._home = home
         self._region = region
         self._settings = settings
@@ -104,6 +108,20 @@ class ProxyLink:
         """Tell those who wait for it."""
         if self.connected.is_set():
             self._post("wake_failed", machine=machine_id, code=code, message=message)
+
+    def put_certificate(self, record: Certificate | IssuedCertificate) -> None:
+        """Show a certificate, with its key; one that cannot be opened is not shown."""
+        try:
+            key = self._desk().key_of(record)
+        except RoostError as error:
+            log.error("%s; it is not served", error)
+            return
+        self._post_put("certificate", view.certificate(record, key))
+
+    def certificate_failed(self, app: str, audience: str, message: str) -> None:
+        """Tell those whose handshake waits for it."""
+        if self.connected.is_set():
+            self._post("certificate_failed", app=app, audience=audience, message=message)
 
     async def stop_proxy(self, grace_ms: int) -> None:
         """Ask the proxy to finish and leave."""
@@ -175,6 +193,11 @@ class ProxyLink:
             sent += 1
             if sent % _FLUSH_EVERY == 0:
                 await connection.flush()
+        for record in self._certificates():
+            self.put_certificate(record)
+            sent += 1
+            if sent % _FLUSH_EVERY == 0:
+                await connection.flush()
         await connection.send("snapshot", stage="end")
         self.connected.set()
         log.info("told roost-proxy %d entities", sent)
@@ -192,6 +215,14 @@ class ProxyLink:
             if machine.record.state is not MachineState.DESTROYED:
                 yield "machine", self._machine_view(machine.record)
 
+    def _certificates(self) -> Iterator[Certificate | IssuedCertificate]:
+        now = self._clock.now_ms()
+        for given in self._store.scan(Certificate):
+            yield given.record
+        for issued in self._store.scan(IssuedCertificate):
+            if now < issued.record.not_after:
+                yield issued.record
+
     def _publish(self, change: Change) -> None:
         match change:
             case Put(record=Machine() as machine):
@@ -202,12 +233,16 @@ class ProxyLink:
                 self._put_app(name)
             case Put(record=Network() as network):
                 self._post_put("network", view.network(network, self._routers.get(network.id)))
+            case Put(record=Certificate() | IssuedCertificate() as certificate):
+                self.put_certificate(certificate)
+            case Delete(kind=kind, key=key) if kind in (Certificate, IssuedCertificate):
+                self._post("del", kind="certificate", id=view.certificate_id(kind, key))
             case Delete(kind=kind, key=key) if kind is Machine:
                 self._post("del", kind="machine", id=key)
             case Delete(kind=kind, key=key) if kind is App:
                 self._post("del", kind="app", id=key)
             case _:
-                pass  # a released address comes with a Put of its app
+                pass  # a released address or host name comes with a Put of its app
 
     def _put_machine(self, machine: Machine) -> None:
         if machine.state is MachineState.DESTROYED:
@@ -227,7 +262,11 @@ class ProxyLink:
             (item.record for item in found),
             now_ms=self._clock.now_ms(),
             domain=self._public.domain,
+            hostnames=self._hostnames(app.name),
         )
+
+    def _hostnames(self, app: str) -> list[str]:
+        return [s.record.hostname for s in self._store.find(Certificate, "app", app)]
 
     def _machine_view(self, machine: Machine) -> view.Entity:
         return view.machine(machine, state=self._overrides.get(machine.id))
@@ -255,7 +294,7 @@ class ProxyLink:
             key,
             answer.result()["error"],
         )
-        if kind != "network":
+        if kind not in ("network", "certificate"):  # an older certificate hurts nobody
             self._post("del", kind=kind, id=key)
 
     def _post(self, op: str, **fields: Any) -> asyncio.Future[Message] | None:

@@ -13,6 +13,7 @@ from roost.control.networks import Networks
 from roost.control.numbers import Numbers
 from roost.errors import ConflictError, DeadlineError, InvalidError
 from roost.model.access import Token
+from roost.model.certificates import Certificate, IssuedCertificate
 from roost.model.grants import Grant
 from roost.model.ids import app_name
 from roost.model.machine_state import MachineState
@@ -120,7 +121,7 @@ class Apps:
 
     async def destroy(self, name: str) -> None:
         """End and remove everything of an app: Machines, addresses, secrets, releases, tokens,
-        logs.
+        certificates, logs.
 
         Waits until the Machines are gone. Asked again after a crash in the middle, it completes.
         Raises NotFoundError, and DeadlineError (the app stays, without the Machines that ended).
@@ -175,6 +176,8 @@ class Apps:
             Secret,
             Release,
             Token,
+            Certificate,
+            IssuedCertificate,
         )
         changes: list[Change] = [
             Delete(kind, stored.record.key)

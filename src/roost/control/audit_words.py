@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from roost.model.access import AuditEntry, Token
+from roost.model.certificates import Authority, Certificate, IssuedCertificate
 from roost.model.grants import Grant
 from roost.model.records import (
     Address,
@@ -21,7 +22,7 @@ from roost.model.records import (
 from roost.plan.authority import describe_token
 from roost.store.base import Change, Delete, Put, Store
 
-_SILENT = (Counter, AuditEntry)
+_SILENT = (Counter, AuditEntry, IssuedCertificate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +84,13 @@ def _owners(store: Store, record: Record) -> tuple[str, ...]:
     match record:
         case Org():
             return (record.slug,)
-        case App() | Network() | Token():
+        case App() | Network() | Token() | Authority():
             return (record.org or "",)
         case Grant():
             return tuple(dict.fromkeys((record.app_org, record.org)))
         case Address():
             return tuple(dict.fromkeys((_org_of_app(store, record.app), record.org)))
-        case Machine() | Secret() | Release():
+        case Machine() | Secret() | Release() | Certificate():
             return (_org_of_app(store, record.app),)
         case _:
             return ("",)
@@ -104,7 +105,7 @@ def _app(record: Record) -> str:
     match record:
         case App():
             return record.name
-        case Machine() | Secret() | Release() | Address() | Grant():
+        case Machine() | Secret() | Release() | Address() | Grant() | Certificate():
             return record.app
         case Token():
             return record.app or ""

@@ -2,12 +2,13 @@
 
 Its networks stay: an id is bound to its organization and name for ever, so that whoever makes an
 organization of the same slug later gets the same prefixes, and nobody else ever does. What was let
-in goes: addresses of others' apps on its networks, grants, tokens.
+in goes: addresses of others' apps on its networks, grants, tokens, and its private CA.
 """
 
 from __future__ import annotations
 
 from roost.control.apps import Apps
+from roost.control.authorities import Authorities
 from roost.control.context import Context
 from roost.control.networks import Networks
 from roost.control.orgs import Orgs
@@ -24,7 +25,14 @@ class OrgEnding:
     """Deletes organizations."""
 
     def __init__(
-        self, context: Context, orgs: Orgs, networks: Networks, apps: Apps, tokens: Tokens
+        self,
+        context: Context,
+        orgs: Orgs,
+        networks: Networks,
+        apps: Apps,
+        tokens: Tokens,
+        *,
+        authorities: Authorities,
     ) -> None:
         self._context = context
         self._store = context.store
@@ -32,6 +40,7 @@ class OrgEnding:
         self._networks = networks
         self._apps = apps
         self._tokens = tokens
+        self._authorities = authorities
         self._ending: set[str] = set()
 
     async def delete(self, slug: str, *, actor: str) -> Org:
@@ -100,7 +109,7 @@ class OrgEnding:
                 state = transition(grant.record.state, GrantEvent.REJECT)
                 ended = {"state": state, "decided_at": now, "decided_by": actor}
                 changes.append(Put(grant.record.model_copy(update=ended), expect=grant.revision))
-        return [*changes, *self._tokens.of_org(slug)]
+        return [*changes, *self._tokens.of_org(slug), *self._authorities.ended(slug)]
 
     async def _set_closed(self, slug: str, closed: bool) -> None:
         stored = self._store.get(Org, slug)

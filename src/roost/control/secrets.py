@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from roost.control.app_lookup import get_app, must_be_same
 from roost.control.context import Context
-from roost.control.key_file import read_key
 from roost.control.numbers import Numbers
+from roost.control.sealer import Sealer
 from roost.control.sealing import NONCE, digest, seal, unseal
 from roost.errors import ConflictError, InvalidError
 from roost.model.records import Secret
@@ -23,11 +23,11 @@ _MAX_TRIES = 8
 class Secrets:
     """List, set, remove and (for the agent) open secrets."""
 
-    def __init__(self, context: Context, numbers: Numbers) -> None:
+    def __init__(self, context: Context, numbers: Numbers, sealer: Sealer) -> None:
         self._context = context
         self._store = context.store
         self._numbers = numbers
-        self._key: bytes | None = None
+        self._sealer = sealer
 
     def list(self, app: str) -> list[Secret]:
         """An app's secrets by name, sealed. Raises NotFoundError."""
@@ -62,7 +62,7 @@ class Secrets:
         Raises NotFoundError, and UnavailableError when one cannot be opened.
         """
         return {
-            secret.name: unseal(self._read_key(), app, secret.name, secret.version, secret.sealed)
+            secret.name: unseal(self._sealer.key, app, secret.name, secret.version, secret.sealed)
             for secret in self.list(app)
         }
 
@@ -71,7 +71,7 @@ class Secrets:
         expect = stored.revision if stored else 0
         if value is None:
             return Delete(Secret, f"{app}/{name}", expect=expect)
-        key = self._read_key()
+        key = self._sealer.key
         now = self._context.clock.now_ms()
         secret = Secret(
             app=app,
@@ -89,11 +89,6 @@ class Secrets:
         names |= {name for name, value in values.items() if value is not None}
         if len(names) > MAX_COUNT:
             raise InvalidError(f'app "{app}" would have more than {MAX_COUNT} secrets')
-
-    def _read_key(self) -> bytes:
-        if self._key is None:
-            self._key = read_key(self._context.home.secret_key)
-        return self._key
 
 
 def _check(name: str, value: str | None) -> None:

@@ -113,6 +113,7 @@ class _Daemon:
             images=drivers.images,
             logs=logs,
             reveal=self._reveal,
+            certificates=lambda: self._control.certificate_desk,
             prepared=self._options.prepared,
             public=self._options.public,
             source_key=public_half(source_key),
@@ -160,6 +161,7 @@ class _Daemon:
                 )
                 group.create_task(keep_bounded(self._home, self._clock), name="log-files")
                 group.create_task(self._control.expiry.run(), name="expiry")
+                group.create_task(self._control.certificate_upkeep.run(), name="certificates")
                 adopted = asyncio.Event()
                 group.create_task(self._agent.run(adopted), name="agent")
                 await adopted.wait()

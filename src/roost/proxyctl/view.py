@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from roost.model.addresses import machine_ipv4, machine_prefix, network_prefix
+from roost.model.certificates import Certificate, IssuedCertificate
 from roost.model.machine_config import Port, Service
 from roost.model.machine_state import STARTABLE, Goal, MachineState
 from roost.model.records import Address, App, Machine, Network
@@ -48,10 +49,18 @@ def public_network(netns: Path) -> Entity:
     }
 
 
-def app(record: App, addresses: Iterable[Address], *, now_ms: int, domain: str = "") -> Entity:
+def app(
+    record: App,
+    addresses: Iterable[Address],
+    *,
+    now_ms: int,
+    domain: str = "",
+    hostnames: Iterable[str] = (),
+) -> Entity:
     """An `app` value with the addresses it is called at now.
 
-    `domain` is that of shared addresses, where the app is called `<app>.<domain>`.
+    `domain` is that of shared addresses, where the app is called `<app>.<domain>` and by its own
+    `hostnames`.
     """
     rows = ways(addresses, now_ms)
     entity: Entity = {
@@ -61,7 +70,7 @@ def app(record: App, addresses: Iterable[Address], *, now_ms: int, domain: str =
         "addresses": [_way(row) for row in rows],
     }
     if any(row.shared for row in rows) and domain:
-        entity["hosts"] = [f"{record.name}.{domain}"]
+        entity["hosts"] = list(dict.fromkeys((f"{record.name}.{domain}", *hostnames)))
     if record.drain_ms != DEFAULT_DRAIN_MS:
         entity["drain_ms"] = record.drain_ms
     return entity
@@ -74,6 +83,27 @@ def _way(row: Way) -> Entity:
     if row.shared:
         value["shared"] = True
     return value
+
+
+def certificate(record: Certificate | IssuedCertificate, key: str) -> Entity:
+    """A `certificate` value with its private key."""
+    entity: Entity = {
+        "id": certificate_id(type(record), record.key),
+        "app": record.app,
+        "chain": record.chain,
+        "key": key,
+        "not_before": record.not_before // 1000,
+        "not_after": record.not_after // 1000,
+    }
+    if isinstance(record, Certificate):
+        return entity | {"names": [record.hostname]}
+    more = {"audience": record.audience, "renew_at": record.renew_at // 1000}
+    return entity | {"names": list(record.names)} | more
+
+
+def certificate_id(kind: type[Certificate] | type[IssuedCertificate], key: str) -> str:
+    """The proxy's id of a certificate: there is one for each key of each kind."""
+    return f"{'given' if kind is Certificate else 'issued'}:{key}"
 
 
 def machine(record: Machine, *, state: MachineState | None = None) -> Entity:

@@ -39,5 +39,10 @@ def ways(addresses: Iterable[Address], now_ms: int) -> list[Way]:
             shared=address.type is AddressType.SHARED_V4,
         )
         for address in addresses
-        if address.expires_at is None or now_ms < address.expires_at
+        if current(address, now_ms)
     ]
+
+
+def current(address: Address, now_ms: int) -> bool:
+    """Whether an address is not past its date."""
+    return address.expires_at is None or now_ms < address.expires_at

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from roost.agent.proxy_link import ProxyLink
+from roost.control.certificate_desk import CertificateDesk
 from roost.control.public_pool import NO_POOL
 from roost.home import Home
 from roost.proxyctl.client import MAX_LINE, Message, ProxyConnection
@@ -17,6 +18,10 @@ from roost.store.memory import MemoryStore
 from tests.support.control_bench import FakeClock
 from tests.support.fake_proxy import FakeProxy
 from tests.support.machines import a_machine
+
+
+def no_desk() -> CertificateDesk:
+    raise AssertionError
 
 
 async def ignore(_event: Message) -> None:
@@ -35,7 +40,9 @@ def test_what_the_proxy_refuses_is_not_served_as_it_was(
         home.run.mkdir(parents=True)
         proxy = FakeProxy(home.proxy_socket)
         await proxy.start()
-        link = ProxyLink(store, home, "local", {}, ignore, clock=FakeClock(), public=NO_POOL)
+        link = ProxyLink(
+            store, home, "local", {}, ignore, clock=FakeClock(), public=NO_POOL, desk=no_desk
+        )
         machine = a_machine()
         await store.commit(Put(machine))
         async with asyncio.TaskGroup() as group:

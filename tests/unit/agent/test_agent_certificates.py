@@ -1,0 +1,148 @@
+"""The proxy asks for certificates, and gets them, or why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from roost.control.acting import acting
+from roost.model.certificates import IssuedCertificate
+from roost.pki.root import DAY_MS
+from roost.store.base import Put
+from tests.support.agent_rig import AgentRig
+from tests.support.certificates import DAY, make
+
+TLS = [{"internal_port": 8080, "ports": [{"port": 443, "handlers": ["tls"]}]}]
+ISSUED = "issued:web/personal"
+
+
+async def served(rig: AgentRig) -> str:
+    """An app that speaks TLS at an address; its Machine."""
+    await rig.app()
+    machine = await rig.machine(services=TLS)
+    await rig.control.addresses.allocate("web")
+    return machine
+
+
+def shown(rig: AgentRig) -> dict[str, dict[str, Any]]:
+    return rig.proxy.entities["certificate"]
+
+
+def test_a_certificate_is_issued_when_the_proxy_asks(tmp_path: Path) -> None:
+    """Before, there is none; asked again and again, it is the same; later it is renewed."""
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path)
+        await rig.proxy.start()
+        async with rig.running():
+            await served(rig)
+            assert shown(rig) == {}
+            rig.proxy.say("certificate", app="web", audience="personal")
+            rig.proxy.say("certificate", app="web", audience="personal")
+            await rig.proxy.until(lambda: ISSUED in shown(rig))
+            first = dict(shown(rig)[ISSUED])
+            assert first["app"] == "web"
+            assert first["audience"] == "personal"
+            assert first["names"][0] == "web.flycast"
+            assert first["not_before"] < rig.clock.ms // 1000 < first["renew_at"]
+            assert "PRIVATE KEY" in first["key"]
+            assert acting() is None
+            rig.clock.ms = first["renew_at"] * 1000 + 1000
+            rig.proxy.say("certificate", app="web", audience="personal")
+            await rig.proxy.until(lambda: shown(rig)[ISSUED] != first)
+            assert shown(rig)[ISSUED]["key"] != first["key"]
+        await rig.proxy.stop()
+
+    asyncio.run(main())
+
+
+def test_a_refusal_has_a_reason(tmp_path: Path) -> None:
+    """Those who wait are told, and the next who ask are answered anew."""
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path)
+        await rig.proxy.start()
+        async with rig.running():
+            await rig.app()
+            for number in (1, 2):
+                rig.proxy.say("certificate", app="web", audience="personal")
+                await rig.proxy.until(lambda number=number: len(rig.proxy.refusals) == number)
+            last = rig.proxy.refusals[-1]
+            assert (last["app"], last["audience"]) == ("web", "personal")
+            assert "no port with the tls handler" in last["message"]
+        await rig.proxy.stop()
+
+    asyncio.run(main())
+
+
+def test_no_certificate_is_lost_over_a_restart(tmp_path: Path) -> None:
+    """A new agent's snapshot has those that have not ended, and nobody has to ask."""
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path)
+        await rig.proxy.start()
+        async with rig.running():
+            await served(rig)
+            rig.proxy.say("certificate", app="web", audience="personal")
+            await rig.proxy.until(lambda: ISSUED in shown(rig))
+            before = dict(shown(rig)[ISSUED])
+        rig.boot()
+        async with rig.running():
+            assert shown(rig)[ISSUED] == before
+        rig.clock.ms += 8 * DAY_MS
+        rig.boot()
+        async with rig.running():
+            assert shown(rig) == {}
+        await rig.proxy.stop()
+
+    asyncio.run(main())
+
+
+def test_certificates_come_and_go_as_they_are_written(tmp_path: Path) -> None:
+    """One that a user brought is shown to all callers; destroying the app takes all of them."""
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path)
+        await rig.proxy.start()
+        async with rig.running():
+            await served(rig)
+            begins = datetime.fromtimestamp(rig.clock.ms / 1000, UTC) - DAY
+            made = make("www.example.com", begins=begins)
+            name = "www.example.com"
+            await rig.control.certificates.put("web", name, made.text, made.key_text)
+            await rig.proxy.until(lambda: "given:www.example.com" in shown(rig))
+            given = shown(rig)["given:www.example.com"]
+            assert given["names"] == [name]
+            assert "audience" not in given
+            assert "renew_at" not in given
+            rig.proxy.say("certificate", app="web", audience="personal")
+            await rig.proxy.until(lambda: ISSUED in shown(rig))
+            await rig.control.apps.destroy("web")
+            await rig.proxy.until(lambda: shown(rig) == {})
+        await rig.proxy.stop()
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_opened_is_not_shown(tmp_path: Path) -> None:
+    """A key that was damaged harms nothing but its own certificate."""
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path)
+        await rig.proxy.start()
+        async with rig.running():
+            await served(rig)
+            rig.proxy.say("certificate", app="web", audience="personal")
+            await rig.proxy.until(lambda: ISSUED in shown(rig))
+        stored = rig.store.get(IssuedCertificate, "web/personal")
+        assert stored is not None
+        rig.store.commit_now(Put(stored.record.model_copy(update={"sealed": "AAAA"})))
+        rig.boot()
+        async with rig.running():
+            assert shown(rig) == {}
+            assert "web" in rig.proxy.entities["app"]
+        await rig.proxy.stop()
+
+    asyncio.run(main())

@@ -1,0 +1,232 @@
+"""Certificates are issued for what an app is called by, to who may call it, when asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from roost.control.address_request import AddressRequest
+from roost.control.public_pool import parse_pool
+from roost.errors import NotFoundError, PreconditionError
+from roost.model.certificates import Authority, IssuedCertificate
+from roost.model.records import AddressType
+from roost.pki import pem
+from roost.pki.root import DAY_MS
+from tests.support.control_bench import Bench, make_bench, with_bench
+
+TLS = {
+    "services": [
+        {"internal_port": 8080, "ports": [{"port": 443, "handlers": ["tls", "http"]}]},
+    ]
+}
+PLAIN = {"services": [{"internal_port": 8080, "ports": [{"port": 80, "handlers": ["http"]}]}]}
+
+
+async def web(bench: Bench, **config: object) -> str:
+    """The app `web` with an address on its own network, and what it is called by there."""
+    await bench.machine("web", **(config or TLS))
+    return (await bench.control.addresses.allocate("web")).ip
+
+
+def issued(bench: Bench) -> list[IssuedCertificate]:
+    return [stored.record for stored in bench.store.scan(IssuedCertificate)]
+
+
+def named(bench: Bench, audience: str) -> list[tuple[str, ...]]:
+    return [record.names for record in issued(bench) if record.audience == audience]
+
+
+async def until(bench: Bench, check: Callable[[], bool]) -> None:
+    """Wait for commits until something is so."""
+    if not check():
+        async for _ in bench.store.watch(bench.store.revision()):
+            if check():
+                break
+
+
+def test_an_app_is_certified_under_its_names_on_the_callers_networks(tmp_path: Path) -> None:
+    """Its Flycast name and its addresses there, and no others."""
+
+    async def body(bench: Bench) -> None:
+        await bench.control.orgs.create("Acme")
+        await bench.control.networks.ensure("acme", "default")
+        mine = await web(bench)
+        theirs = await bench.control.addresses.allocate("web", AddressRequest(org="acme"))
+        desk = bench.control.certificate_desk
+        own = await desk.issue("web", "personal")
+        assert own.names == ("web.flycast", mine)
+        shared = await desk.issue("web", "acme")
+        assert shared.names == ("web.flycast", theirs.ip)
+        roots = {org: (await desk.roots(org))[0] for org in ("personal", "acme")}
+        for record in (own, shared):
+            leaf = pem.load_chain(record.chain)[0]
+            leaf.verify_directly_issued_by(pem.load_chain(roots[record.audience])[0])
+            names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            assert names.get_values_for_type(x509.DNSName) == ["web.flycast"]
+            assert "PRIVATE KEY" not in record.model_dump_json()
+            assert desk.key_of(record).startswith("-----BEGIN PRIVATE KEY-----")
+
+    with_bench(tmp_path, body)
+
+
+def test_who_cannot_call_with_tls_gets_nothing(tmp_path: Path) -> None:
+    """No app, no tls port, no address there, no such organization: each is refused with why, and
+    nothing is made, not even a root.
+    """
+
+    async def body(bench: Bench) -> None:
+        desk = bench.control.certificate_desk
+        await bench.control.orgs.create("Acme")
+        with pytest.raises(NotFoundError):
+            await desk.issue("web", "personal")
+        await web(bench, **PLAIN)
+        with pytest.raises(PreconditionError, match="no port with the tls handler"):
+            await desk.issue("web", "personal")
+        await bench.machine("web", **TLS)
+        for audience in ("acme", "nobody"):
+            with pytest.raises(PreconditionError, match="no address on a network"):
+                await desk.issue("web", audience)
+        assert issued(bench) == []
+        assert bench.store.count(Authority) == 0
+
+    with_bench(tmp_path, body)
+
+
+def test_one_is_kept_until_two_thirds_of_its_life(tmp_path: Path) -> None:
+    """Asked again it is the same, also in a later process; then it is replaced, key and all."""
+
+    async def body(bench: Bench) -> None:
+        await web(bench)
+        first = await bench.control.certificate_desk.issue("web", "personal")
+        key = bench.control.certificate_desk.key_of(first)
+        later = await make_bench(tmp_path, bench.store)
+        assert await later.control.certificate_desk.issue("web", "personal") == first
+        assert later.control.certificate_desk.key_of(first) == key
+        bench.clock.ms = first.renew_at
+        second = await bench.control.certificate_desk.issue("web", "personal")
+        assert second.not_after > first.not_after
+        assert issued(bench) == [second]
+        assert bench.control.certificate_desk.key_of(second) != key
+        bench.clock.ms = second.not_after
+        await bench.control.certificate_upkeep.sweep()
+        assert issued(bench) == []
+
+    with_bench(tmp_path, body)
+
+
+def test_many_who_ask_at_once_get_the_same(tmp_path: Path) -> None:
+    """Compare-and-set: the first to be written counts."""
+
+    async def body(bench: Bench) -> None:
+        await web(bench)
+        desk = bench.control.certificate_desk
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(desk.issue("web", "personal")) for _ in range(6)]
+        assert len({task.result().sealed for task in asking}) == 1
+
+    with_bench(tmp_path, body)
+
+
+def test_a_certificate_follows_the_app(tmp_path: Path) -> None:
+    """A new address is certified at once where one was in use; with the last address of an
+    organization's networks, and with the app, it goes.
+    """
+
+    async def body(bench: Bench) -> None:
+        await bench.control.orgs.create("Acme")
+        await bench.control.networks.ensure("acme", "default")
+        mine = await web(bench)
+        theirs = await bench.control.addresses.allocate("web", AddressRequest(org="acme"))
+        desk = bench.control.certificate_desk
+        await desk.issue("web", "acme")
+        await desk.issue("web", "personal")
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(bench.control.certificate_upkeep.run())
+            await bench.clock.slept.wait()
+            more = await bench.control.addresses.allocate("web")
+            wanted = ("web.flycast", *sorted((mine, more.ip)))
+            await until(bench, lambda: named(bench, "personal") == [wanted])
+            await bench.control.addresses.release("web", theirs.ip)
+            await until(bench, lambda: named(bench, "acme") == [])
+            keeping.cancel()
+        await bench.control.apps.destroy("web")
+        assert issued(bench) == []
+
+    with_bench(tmp_path, body)
+
+
+def test_a_removed_root_takes_along_what_it_issued(tmp_path: Path) -> None:
+    """And the next one is issued by the newest, with nothing of the removed in its chain."""
+
+    async def body(bench: Bench) -> None:
+        await web(bench)
+        desk, authorities = bench.control.certificate_desk, bench.control.authorities
+        before = await desk.issue("web", "personal")
+        new = await authorities.rotate("personal")
+        after = await desk.issue("web", "personal")
+        assert (before.issuer, after.issuer) == (
+            authorities.trusted("personal")[1].fingerprint,
+            new.fingerprint,
+        )
+        assert len(pem.load_chain(after.chain)) == 2
+        await authorities.remove("personal", before.issuer)
+        assert issued(bench) == []
+        last = await desk.issue("web", "personal")
+        assert len(pem.load_chain(last.chain)) == 1
+
+    with_bench(tmp_path, body)
+
+
+def test_an_organization_takes_what_it_issued_along(tmp_path: Path) -> None:
+    """Also for apps of others, which had addresses on its networks."""
+
+    async def body(bench: Bench) -> None:
+        await bench.control.orgs.create("Acme")
+        await bench.control.networks.ensure("acme", "default")
+        await web(bench)
+        await bench.control.addresses.allocate("web", AddressRequest(org="acme"))
+        await bench.control.certificate_desk.issue("web", "acme")
+        await bench.control.org_ending.delete("acme", actor="test")
+        assert issued(bench) == []
+
+    with_bench(tmp_path, body)
+
+
+def test_who_calls_from_outside_is_served_by_the_apps_own_organization(tmp_path: Path) -> None:
+    """Under the name and the address that are the app's alone; the shared one says nothing."""
+
+    async def main() -> None:
+        pool = parse_pool(["192.0.2.0/29"], domain="apps.example")
+        bench = await make_bench(tmp_path, public=pool)
+        await bench.machine("web", **TLS)
+        desk = bench.control.certificate_desk
+        await bench.control.addresses.allocate("web", AddressRequest(type=AddressType.SHARED_V4))
+        assert (await desk.issue("web", "personal")).names == ("web.flycast", "web.apps.example")
+        own = await bench.control.addresses.allocate("web", AddressRequest(type=AddressType.V4))
+        assert own.ip in (await desk.issue("web", "personal")).names
+        # The settings changed: roots of before cannot sign for what is given out now.
+        other = parse_pool(["192.0.2.0/29"], domain="other.example")
+        later = await make_bench(tmp_path, bench.store, public=other)
+        names = (await later.control.certificate_desk.issue("web", "personal")).names
+        assert names == ("web.flycast", own.ip)
+        await later.control.authorities.rotate("personal")
+        names = (await later.control.certificate_desk.issue("web", "personal")).names
+        assert names == ("web.flycast", "web.other.example", own.ip)
+        await bench.store.close()
+
+    asyncio.run(main())
+
+
+def test_a_week_is_a_week(tmp_path: Path) -> None:
+    """What was stolen ends by itself within seven days."""
+
+    async def body(bench: Bench) -> None:
+        await web(bench)
+        record = await bench.control.certificate_desk.issue("web", "personal")
+        assert record.not_after - bench.clock.ms <= 7 * DAY_MS
+
+    with_bench(tmp_path, body)
