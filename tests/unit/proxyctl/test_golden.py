@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from roost.model.certificates import Certificate, IssuedCertificate
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_state import MachineState
 from roost.model.records import Address, App, Network
@@ -98,3 +99,36 @@ def test_golden_events_are_read(path: Path, tmp_path: Path) -> None:
             assert [golden] == events
 
     asyncio.run(main())
+
+
+def test_the_golden_certificates() -> None:
+    """An issued certificate has an audience and a date of renewal, one that a user gave has not."""
+    wanted = line("down_put_certificate")["value"]
+    issued = IssuedCertificate(
+        app=wanted["app"],
+        audience=wanted["audience"],
+        issuer="x",
+        names=wanted["names"],
+        chain=wanted["chain"],
+        sealed="x",
+        not_before=wanted["not_before"] * 1000,
+        not_after=wanted["not_after"] * 1000,
+        renew_at=wanted["renew_at"] * 1000,
+    )
+    made = view.certificate(issued, wanted["key"])
+    assert made == wanted | {"id": f"issued:{issued.key}"}
+    wanted = line("down_put_certificate_given")["value"]
+    given = Certificate(
+        hostname=wanted["names"][0],
+        app=wanted["app"],
+        chain=wanted["chain"],
+        sealed="x",
+        issuer="x",
+        key_type="rsa",
+        not_before=wanted["not_before"] * 1000,
+        not_after=wanted["not_after"] * 1000,
+        created_at=1,
+        updated_at=1,
+    )
+    made = view.certificate(given, wanted["key"])
+    assert made == wanted | {"id": f"given:{given.key}", "names": wanted["names"][:1]}
