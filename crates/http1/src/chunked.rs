@@ -109,6 +109,14 @@ impl ChunkedScanner {
         })
     }
 
+    /// How much of the present chunk's data comes next; 0 when something else does.
+    pub fn data_left(&self) -> u64 {
+        match self.state {
+            State::Data => self.left,
+            _ => 0,
+        }
+    }
+
     /// The trailer section, when the body is complete: fields and the empty line, unfiltered.
     pub fn trailers(&self) -> &[u8] {
         &self.trailers

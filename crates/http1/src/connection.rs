@@ -35,7 +35,7 @@ impl Connection {
     /// Whether the sender keeps the connection open after this message (RFC 9112, 9.3).
     pub(crate) const fn persists(self, version: Version) -> bool {
         match version {
-            Version::Http11 => !self.close,
+            Version::Http11 | Version::Http2 => !self.close,
             Version::Http10 => self.keep_alive && !self.close,
         }
     }

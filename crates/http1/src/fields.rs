@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use httparse::Header;
 
+use crate::connection::Connection;
 use crate::name::Name;
 
 /// The most fields a head may have.
@@ -56,6 +57,22 @@ impl<'b, 'h> Fields<'b, 'h> {
             .filter(move |(name, ..)| *name == wanted)
             .map(|(_, _, value)| value)
     }
+}
+
+/// Name and value of each field that means the same in every version of HTTP.
+pub(crate) fn end_to_end<'b>(
+    fields: Fields<'b, '_>,
+    connection: Connection,
+) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+    let passes = move |(name, sent, _): &(Name, &'b str, &'b [u8])| {
+        let hop = matches!(
+            name,
+            Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding | Name::Upgrade
+        );
+        !hop && !connection.lists(fields, sent)
+    };
+    let all = fields.iter().filter(passes);
+    all.map(|(_, sent, value)| (sent, value))
 }
 
 /// Appends `name: value` as one line.

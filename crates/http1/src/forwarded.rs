@@ -96,6 +96,7 @@ impl ForwardedFields {
         }
         out.extend_from_slice(&self.constant);
         out.extend_from_slice(match head.facts.version {
+            Version::Http2 => b"Via: 2 fly.io\r\n",
             Version::Http11 => b"Via: 1.1 fly.io\r\n",
             Version::Http10 => b"Via: 1.0 fly.io\r\n",
         });
@@ -122,7 +123,7 @@ fn passes(head: &RequestHead<'_, '_>, name: Name) -> bool {
         | Name::Server
         | Name::XForwardedPort => true,
         // A client of HTTP/1.0 cannot read an interim response.
-        Name::Expect => head.facts.version == Version::Http11,
+        Name::Expect => head.facts.version != Version::Http10,
         Name::Upgrade => head.facts.upgrade,
         Name::Connection
         | Name::ContentLength

@@ -12,6 +12,9 @@ pub enum Version {
     Http10,
     /// HTTP/1.1
     Http11,
+    /// HTTP/2. Its requests and responses have the form of HTTP/1.1 on their way through the proxy, where
+    /// [`RequestFacts::version`](crate::RequestFacts::version) alone tells them apart.
+    Http2,
 }
 
 impl Version {
@@ -19,6 +22,14 @@ impl Version {
         match minor {
             Some(0) => Self::Http10,
             _ => Self::Http11,
+        }
+    }
+
+    /// The value of `Via` on responses to a client that speaks this version.
+    pub(crate) const fn via(self) -> &'static [u8] {
+        match self {
+            Self::Http10 | Self::Http11 => b"1.1 fly.io",
+            Self::Http2 => b"2 fly.io",
         }
     }
 }

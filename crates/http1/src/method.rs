@@ -16,7 +16,8 @@ pub enum Method {
 }
 
 impl Method {
-    pub(crate) fn of(method: &str) -> Self {
+    /// What a method is that was sent so.
+    pub fn of(method: &str) -> Self {
         match method {
             "GET" => Self::Get,
             "HEAD" => Self::Head,

@@ -4,12 +4,16 @@ use httparse::Request;
 
 use crate::connection::{Connection, tokens};
 use crate::error::RequestError;
-use crate::fields::{FieldSlots, Fields};
+use crate::fields::{FieldSlots, Fields, end_to_end};
 use crate::framing::{RequestFraming, Version};
+use crate::h2c;
 use crate::host;
 use crate::method::Method;
 use crate::name::Name;
 use crate::target::{self, Target};
+
+/// The media type of gRPC.
+const GRPC: &[u8] = b"application/grpc";
 
 /// What the proxy has to remember of a request once its head is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct RequestFacts {
     pub keep_alive: bool,
     /// The client offers to go on with another protocol (a WebSocket), and the offer is passed on.
     pub upgrade: bool,
+    /// The body is gRPC, so its sender looks for errors in `grpc-status`.
+    pub grpc: bool,
 }
 
 /// A valid request head. It borrows the bytes it was read from.
@@ -68,6 +74,7 @@ impl<'b, 'h> RequestHead<'b, 'h> {
             framing,
             keep_alive,
             upgrade,
+            grpc: fields.values(Name::ContentType).any(is_grpc),
         };
         Ok(Self {
             facts,
@@ -86,8 +93,52 @@ impl<'b, 'h> RequestHead<'b, 'h> {
         Some(name.strip_suffix('.').unwrap_or(name))
     }
 
+    /// The method as it was sent.
+    pub fn method(&self) -> &'b str {
+        self.method
+    }
+
+    /// The path with its query, or `*`; the `/` that an absolute form may leave out is missing here too.
+    pub fn path(&self) -> &'b str {
+        self.target.path
+    }
+
+    /// The client takes trailers.
+    pub fn takes_trailers(&self) -> bool {
+        self.te_trailers
+    }
+
+    /// Name and value of each field but `Host` that is not about this connection or how the body is
+    /// delimited in HTTP/1.1: what the same request has in another version of HTTP.
+    pub fn end_to_end(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+        let all = end_to_end(self.fields, self.connection);
+        all.filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
+    }
+
+    /// The offer to go on with `protocol`, if that is the only one.
+    pub fn offers_only(&self, protocol: &str) -> bool {
+        let mut offers = self.fields.values(Name::Upgrade).flat_map(tokens);
+        let same = |offer: &[u8]| offer.eq_ignore_ascii_case(protocol.as_bytes());
+        self.facts.upgrade && offers.next().is_some_and(same) && offers.next().is_none()
+    }
+
+    /// Whether the client asks to go on in HTTP/2 on this connection (RFC 7540, 3.2), and the request is
+    /// such that it may be answered there. Asked in any other way it is as if it were not.
+    pub fn asks_for_h2c(&self) -> bool {
+        let has = |name, token: &str| {
+            let mut all = self.fields.values(name).flat_map(tokens);
+            all.any(|one| one.eq_ignore_ascii_case(token.as_bytes()))
+        };
+        has(Name::Upgrade, "h2c")
+            && self.facts.version == Version::Http11
+            && self.facts.framing == RequestFraming::None
+            && has(Name::Connection, "upgrade")
+            && has(Name::Connection, "http2-settings")
+            && h2c::has_settings(self.fields)
+    }
+
     /// The host that was called: of the target, else of `Host`.
-    pub(crate) fn called_host(&self) -> Option<&'b [u8]> {
+    pub fn called_host(&self) -> Option<&'b [u8]> {
         self.target.authority.map(str::as_bytes).or(self.host)
     }
 }
@@ -155,6 +206,14 @@ fn wants_upgrade(
         && matches!(framing, RequestFraming::None | RequestFraming::Length(0))
         && offers.peek().is_some()
         && offers.all(|offer| !offer.eq_ignore_ascii_case(b"h2c"))
+}
+
+/// `application/grpc`, perhaps with a serialization: not gRPC-Web, which carries its status in the body.
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    let (prefix, rest) = content_type
+        .split_at_checked(GRPC.len())
+        .unwrap_or_default();
+    prefix.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';'))
 }
 
 fn is_trailers(token: &[u8]) -> bool {

@@ -7,7 +7,7 @@ use httparse::Response;
 
 use crate::connection::{Connection, tokens};
 use crate::error::ResponseError;
-use crate::fields::{FieldSlots, Fields};
+use crate::fields::{FieldSlots, Fields, end_to_end};
 use crate::framing::{ResponseFraming, Version};
 use crate::method::Method;
 use crate::name::Name;
@@ -68,6 +68,21 @@ impl<'b, 'h> ResponseHead<'b, 'h> {
             connection,
             fields,
         })
+    }
+
+    /// Name and value of each field that is not about this connection or how the body is delimited in
+    /// HTTP/1.1: what the same response has in another version of HTTP.
+    pub fn end_to_end(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+        end_to_end(self.fields, self.connection)
+    }
+
+    /// The value of the only field of a name, which is none the proxy acts on.
+    pub fn only(&self, name: &str) -> Option<&'b [u8]> {
+        let mut found = self
+            .end_to_end()
+            .filter(|(sent, _)| sent.eq_ignore_ascii_case(name));
+        let value = found.next()?.1;
+        found.next().is_none().then_some(value)
     }
 
     /// The response is an interim one: another follows. 101 is not, it is the last of its connection.

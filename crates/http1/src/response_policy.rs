@@ -106,7 +106,7 @@ impl ResponsePolicy {
         }
         for (name, value) in [
             ("Server", side.server.as_bytes()),
-            ("Via", b"1.1 fly.io"),
+            ("Via", side.version.via()),
             ("Fly-Request-Id", side.request_id),
         ] {
             if !self.names(name) {
@@ -165,12 +165,12 @@ fn write_framing(head: &ResponseHead<'_, '_>, side: &ClientSide<'_>, out: &mut V
         head.framing,
         ResponseFraming::Chunked | ResponseFraming::UntilClose
     );
-    if in_chunks && side.version == Version::Http11 {
+    if in_chunks && side.version != Version::Http10 {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     match (side.close, side.version) {
         (true, _) => out.extend_from_slice(b"Connection: close\r\n"),
         (false, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (false, Version::Http11) => {}
+        (false, Version::Http11 | Version::Http2) => {}
     }
 }

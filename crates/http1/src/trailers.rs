@@ -11,23 +11,29 @@ use crate::name::Name;
 
 /// Appends the fields of `section` that may pass, and the empty line that ends the body.
 pub fn write_trailers(section: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkError> {
-    if section != b"\r\n" {
-        let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let parsed = httparse::parse_headers(section, &mut slots);
-        match parsed.map_err(|_| ChunkError("an invalid field in the trailers"))? {
-            httparse::Status::Complete((_, fields)) => {
-                fields
-                    .iter()
-                    .filter(|field| passes(field))
-                    .for_each(|field| {
-                        write_field(out, field.name.as_bytes(), field.value);
-                    });
-            }
-            httparse::Status::Partial => return Err(ChunkError("trailers that are cut short")),
-        }
-    }
+    parse_trailers(section, |name, value| {
+        write_field(out, name.as_bytes(), value);
+    })?;
     out.extend_from_slice(b"\r\n");
     Ok(())
+}
+
+/// Gives name and value of each field of `section` that may pass.
+pub fn parse_trailers(section: &[u8], mut each: impl FnMut(&str, &[u8])) -> Result<(), ChunkError> {
+    if section == b"\r\n" {
+        return Ok(());
+    }
+    let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let parsed = httparse::parse_headers(section, &mut slots);
+    match parsed.map_err(|_| ChunkError("an invalid field in the trailers"))? {
+        httparse::Status::Complete((_, fields)) => {
+            for field in fields.iter().filter(|field| passes(field)) {
+                each(field.name, field.value);
+            }
+            Ok(())
+        }
+        httparse::Status::Partial => Err(ChunkError("trailers that are cut short")),
+    }
 }
 
 fn passes(field: &Header<'_>) -> bool {

@@ -17,6 +17,7 @@ mod dns;
 mod fly_src;
 mod group;
 mod http;
+mod http2;
 mod listen;
 mod mailbox;
 mod netns;

@@ -128,6 +128,8 @@ pub struct Settings {
     pub tls_handshakes_source: u32,
     /// TLS handshakes a second to one app. 0 means no limit.
     pub tls_handshakes_app: u32,
+    /// Requests that a client may have under way on one connection of HTTP/2.
+    pub http2_max_streams: u32,
     /// Waiters of one app.
     pub max_waiters_app: usize,
     /// Waiters of all apps.
@@ -162,6 +164,7 @@ impl Default for Settings {
             tls_handshake_timeout_ms: 10_000,
             tls_handshakes_source: 500,
             tls_handshakes_app: 2_000,
+            http2_max_streams: 128,
             max_waiters_app: 1_024,
             max_waiters: 16_384,
             resolvers: Vec::new(),

@@ -99,9 +99,11 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
         match (head.framing, self.facts.version) {
             (ResponseFraming::None, _) => {}
             (ResponseFraming::Length(length), _) => self.length(length).await?,
-            (ResponseFraming::Chunked, Version::Http11) => self.chunks().await?,
+            (ResponseFraming::Chunked, Version::Http11 | Version::Http2) => self.chunks().await?,
             (ResponseFraming::Chunked, Version::Http10) => self.chunks_as_data().await?,
-            (ResponseFraming::UntilClose, Version::Http11) => self.data_as_chunks().await?,
+            (ResponseFraming::UntilClose, Version::Http11 | Version::Http2) => {
+                self.data_as_chunks().await?;
+            }
             (ResponseFraming::UntilClose, Version::Http10) => self.until_close().await?,
         }
         self.flush().await?;

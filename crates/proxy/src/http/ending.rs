@@ -12,7 +12,7 @@ const LINGER_BYTES: usize = 1 << 20;
 
 /// How to close a client connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// Close: everything that was to be said was said, and read.
     Close,
     /// The client may still be sending. Closing at once would reset the connection, and the reset
@@ -23,7 +23,7 @@ pub(super) enum Ending {
 }
 
 /// Ends `stream` so.
-pub(super) async fn end(mut stream: impl ClientStream, ending: Ending) {
+pub(crate) async fn end(mut stream: impl ClientStream, ending: Ending) {
     match ending {
         Ending::Close => stream.close().await,
         Ending::Linger => {

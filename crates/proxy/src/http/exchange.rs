@@ -191,7 +191,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             writer: &mut self.writer,
             output: &mut self.output,
             facts,
-            policy: &self.policy,
+            policy: &self.manner.policy,
             stamp: &mut self.stamp,
             sent,
             activity: &self.activity,
@@ -201,7 +201,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         };
         let (mut up, mut down) = (pin!(upload.run()), pin!(download.run()));
         let mut up_ended = false;
-        let (watchdog, activity, idle) = (&mut self.watchdog, &self.activity, self.times.idle);
+        let (watchdog, activity, idle) =
+            (&mut self.watchdog, &self.activity, self.manner.times.idle);
         std::future::poll_fn(|cx| {
             // The head goes out before the answer is looked for. After that an answer comes first: a
             // client that closes after it has read it is no failure.
@@ -282,7 +283,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 instance: &instance,
                 internal_port,
             };
-            self.worker.pool.put(place, link.stream, self.times.pool);
+            self.worker
+                .pool
+                .put(place, link.stream, self.manner.times.pool);
         }
     }
 
@@ -298,7 +301,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             read: &mut self.answer,
             to: &mut self.writer,
         };
-        let idle = self.times.idle;
+        let idle = self.manner.times.idle;
         let ending = tunnel::run(up, down, &self.activity, &mut self.watchdog, idle).await;
         drop(slot);
         Next::End(ending)

@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use roost_http1::{
-    FieldSlots, HeadScanner, RequestError, RequestFacts, RequestHead, write_https_location,
+    FieldSlots, HeadScanner, RequestError, RequestFacts, RequestHead, Version, write_https_location,
 };
 use roost_wire::Handler;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::ending::Ending;
 use super::refusal::{Refusal, UNREAD, has_no_body};
 use super::session::Session;
+use crate::http2::{self, Opening};
 
 /// What came from the client.
 pub(super) enum Intake {
@@ -20,6 +21,8 @@ pub(super) enum Intake {
     Answered,
     /// No further request.
     End(Ending),
+    /// The client goes on in HTTP/2.
+    Http2(Opening),
 }
 
 /// What one head turned out to be.
@@ -28,6 +31,8 @@ enum Head {
     Redirect(RequestFacts, Vec<u8>),
     /// It is for another app than the connection's first request.
     Misdirected,
+    /// It is to be answered in HTTP/2, where it has the form of these frames.
+    Switch(Vec<u8>),
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
@@ -50,13 +55,17 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                     let line = "this connection is for another host";
                     return self.refuse_unread(Refusal::plain(421, line)).await;
                 }
+                Ok(Some(Head::Switch(frames))) => return self.switch(frames).await,
                 Ok(None) => {}
+                Err(RequestError::Version) if self.speaks_http2() => {
+                    return Intake::Http2(Opening::after(self.input.unread()));
+                }
                 Err(error) => return self.refuse_head(error).await,
             }
             let limit = if waiting {
-                self.times.idle
+                self.manner.times.idle
             } else {
-                self.times.head
+                self.manner.times.head
             };
             let read = std::future::poll_fn(|cx| {
                 if let Poll::Ready(read) = self.input.poll_fill(&mut self.reader, cx) {
@@ -84,7 +93,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
     fn read_head(&mut self, start: usize, end: usize) -> Result<Head, RequestError> {
         let mut slots = FieldSlots::new();
         let bytes = self.input.unread().get(start..end).unwrap_or_default();
-        let head = RequestHead::parse(bytes, &mut slots)?;
+        let mut head = RequestHead::parse(bytes, &mut slots)?;
+        if self.manner.version == Version::Http2 {
+            head.facts.version = Version::Http2;
+            head.facts.keep_alive = false;
+        }
         let facts = head.facts;
         if !self.target.is_meant_by(head.called_name()) {
             return Ok(Head::Misdirected);
@@ -98,10 +111,33 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             self.input.consume(end);
             return Ok(Head::Redirect(facts, location));
         }
+        if self.manner.may_switch && head.asks_for_h2c() {
+            let frames = http2::request_frames(&head);
+            self.input.consume(end);
+            return Ok(Head::Switch(frames));
+        }
         self.request.clear();
-        self.forwarded.write_request(&head, &mut self.request);
+        self.manner
+            .forwarded
+            .write_request(&head, &mut self.request);
         self.input.consume(end);
         Ok(Head::Forward(facts))
+    }
+
+    /// Whether the client began with the preface of HTTP/2.
+    fn speaks_http2(&self) -> bool {
+        let first = self.request.is_empty();
+        first && self.manner.may_switch && http2::begins(self.input.unread())
+    }
+
+    /// Goes on in HTTP/2, with the request of these frames as its first one.
+    async fn switch(&mut self, frames: Vec<u8>) -> Intake {
+        self.output.clear();
+        self.output.extend_from_slice(http2::SWITCHING);
+        match self.write_output().await {
+            Ok(()) => Intake::Http2(Opening::with(self.input.unread(), frames)),
+            Err(ending) => Intake::End(ending),
+        }
     }
 
     async fn redirect(&mut self, facts: RequestFacts, location: &[u8]) -> Intake {

@@ -19,18 +19,21 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use roost_http1::RequestFacts;
+use roost_http1::{RequestFacts, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::buffer::Buffer;
 use crate::client::{self, ClientStream};
 use crate::http::ending::Ending;
 use crate::http::refusal::Refusal;
+use crate::http::session::{Over, Session};
 use crate::http::stamp::Stamp;
+use crate::http2;
 use crate::route::Target;
 use crate::worker::Worker;
 
 mod download;
-mod ending;
+pub(crate) mod ending;
 mod exchange;
 mod intake;
 pub(crate) mod pool;
@@ -42,6 +45,9 @@ mod tunnel;
 mod upload;
 mod watchdog;
 
+pub(crate) use session::Manner;
+pub(crate) use watchdog::{Activity, Watchdog};
+
 /// Serves one client connection until it ends. `first` was read from it already.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
@@ -49,13 +55,35 @@ pub(crate) async fn serve(
     target: Target,
     first: Buffer,
 ) {
-    let ending = {
+    let over = {
+        let manner = Manner::new(&worker, &target, Version::Http11);
         let (reader, writer) = stream.split();
-        let session = session::Session::new(&worker, &target, reader, writer, first);
+        let session = Session::new(&worker, &target, &manner, reader, writer, first);
         let serving = pin!(session.run());
         target.group.unless_over(serving).await
     };
-    ending::end(stream, ending.unwrap_or(Ending::Reset)).await;
+    match over {
+        Some(Over::End(ending)) => ending::end(stream, ending).await,
+        // On the heap: a connection of HTTP/1 does not keep room for it.
+        Some(Over::Http2(opening)) => {
+            Box::pin(http2::serve(worker, stream, target, opening)).await;
+        }
+        None => ending::end(stream, Ending::Reset).await,
+    }
+}
+
+/// Serves the request of one stream of HTTP/2, which is read and answered in the form of HTTP/1.1. The
+/// response is complete unless the stream says otherwise.
+pub(crate) async fn serve_stream(
+    worker: &Rc<Worker>,
+    target: &Target,
+    manner: &Manner,
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
+) {
+    let first = Buffer::default();
+    let session = Session::new(worker, target, manner, reader, writer, first);
+    session.run().await;
 }
 
 /// Refuses the first request of a connection that was given to no app, and ends the connection. `facts` are

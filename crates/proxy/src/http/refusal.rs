@@ -72,7 +72,8 @@ impl<'a> Refusal<'a> {
             location: self.location,
             line: line.into(),
             close,
-            http10: facts.version == Version::Http10,
+            version: facts.version,
+            grpc: facts.grpc && facts.version == Version::Http2,
             server: SERVER,
             request_id: &stamp.id,
             date: &stamp.date,
@@ -88,6 +89,7 @@ pub(super) const UNREAD: RequestFacts = RequestFacts {
     framing: RequestFraming::None,
     keep_alive: false,
     upgrade: false,
+    grpc: false,
 };
 
 /// Nothing of the request follows its head.
@@ -118,8 +120,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
 
     /// Writes the output, unless that takes longer than a connection may be idle: a client that does not
     /// read would hold it for ever.
-    async fn write_output(&mut self) -> Result<(), Ending> {
-        let (watchdog, idle) = (&mut self.watchdog, self.times.idle);
+    pub(super) async fn write_output(&mut self) -> Result<(), Ending> {
+        let (watchdog, idle) = (&mut self.watchdog, self.manner.times.idle);
         let mut writing = pin!(send(&mut self.writer, &self.output));
         watchdog.begin();
         std::future::poll_fn(|cx| {

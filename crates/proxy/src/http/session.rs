@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use roost_http1::{FieldRule, ForwardedFields, Origin, ResponsePolicy};
+use roost_http1::{FieldRule, ForwardedFields, Origin, ResponsePolicy, Version};
 use roost_wire::{Handler, Port};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -14,6 +14,7 @@ use super::stash::{self, Buffers};
 use super::watchdog::{Activity, Watchdog};
 use crate::buffer::Buffer;
 use crate::fly_src::Line;
+use crate::http2::Opening;
 use crate::route::Target;
 use crate::worker::Worker;
 
@@ -33,25 +34,35 @@ pub(super) struct Session<'a, R, W> {
     pub(super) head_len: usize,
     /// Bytes from the Machine.
     pub(super) answer: Buffer,
-    pub(super) forwarded: ForwardedFields,
     /// Who calls, signed, as the latest request had it.
     pub(super) source: Option<Rc<Line>>,
-    pub(super) policy: ResponsePolicy,
     pub(super) stamp: Stamp,
     pub(super) activity: Activity,
     pub(super) watchdog: Watchdog,
-    pub(super) times: Times,
+    pub(super) manner: &'a Manner,
+}
+
+/// What holds for all requests of a connection.
+#[derive(Debug)]
+pub(crate) struct Manner {
+    /// What the client speaks; a request of HTTP/1.0 says so itself.
+    pub(super) version: Version,
+    /// The client may go over to HTTP/2 without TLS.
+    pub(super) may_switch: bool,
+    pub(super) forwarded: ForwardedFields,
+    pub(super) policy: ResponsePolicy,
+    pub(crate) times: Times,
 }
 
 /// The limits of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// Without a byte in either direction.
-    pub(super) idle: Duration,
+    pub(crate) idle: Duration,
     /// From the first byte of a head to its last.
-    pub(super) head: Duration,
+    pub(crate) head: Duration,
     /// How long an unused connection to a Machine is kept.
-    pub(super) pool: Duration,
+    pub(crate) pool: Duration,
 }
 
 /// What happens on the connection next.
@@ -60,6 +71,16 @@ pub(super) enum Next {
     Request,
     /// The end.
     End(Ending),
+    /// No other request in HTTP/1.
+    Http2(Opening),
+}
+
+/// What follows when the connection has had its last request in HTTP/1.
+pub(super) enum Over {
+    /// Its end.
+    End(Ending),
+    /// HTTP/2.
+    Http2(Opening),
 }
 
 impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
@@ -67,10 +88,79 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
     pub(super) fn new(
         worker: &'a Rc<Worker>,
         target: &'a Target,
+        manner: &'a Manner,
         reader: R,
         writer: W,
         first: Buffer,
     ) -> Self {
+        let Buffers {
+            input,
+            output,
+            request,
+            answer,
+        } = stash::take();
+        let input = if first.is_empty() { input } else { first };
+        Self {
+            worker,
+            target,
+            reader,
+            writer,
+            input,
+            output,
+            request,
+            head_len: 0,
+            answer,
+            source: None,
+            stamp: Stamp::new(&worker.config().region),
+            activity: Activity::default(),
+            watchdog: Watchdog::new(manner.times.idle.min(manner.times.head)),
+            manner,
+        }
+    }
+
+    /// Serves the requests one after the other.
+    pub(super) async fn run(mut self) -> Over {
+        loop {
+            let next = match self.intake().await {
+                Intake::Request(facts) => self.exchange(facts).await,
+                Intake::Answered => Next::Request,
+                Intake::End(ending) => Next::End(ending),
+                Intake::Http2(opening) => Next::Http2(opening),
+            };
+            let over = match self.unless_ending(next) {
+                Next::Request => {
+                    self.input.shrink();
+                    self.answer.shrink();
+                    continue;
+                }
+                Next::End(ending) => Over::End(ending),
+                Next::Http2(opening) => Over::Http2(opening),
+            };
+            self.give_buffers();
+            return over;
+        }
+    }
+
+    fn give_buffers(self) {
+        let Self {
+            input,
+            output,
+            request,
+            answer,
+            ..
+        } = self;
+        stash::give(Buffers {
+            input,
+            output,
+            request,
+            answer,
+        });
+    }
+}
+
+impl Manner {
+    /// The manner of a connection to `target` that begins in `version`.
+    pub(crate) fn new(worker: &Worker, target: &Target, version: Version) -> Self {
         let config = worker.config();
         let port = &target.service_port;
         let options = port.http_options.as_deref();
@@ -97,59 +187,12 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
             region: &config.region,
             tls: port.handlers.contains(&Handler::Tls),
         };
-        let Buffers {
-            input,
-            output,
-            request,
-            answer,
-        } = stash::take();
-        let input = if first.is_empty() { input } else { first };
         Self {
-            worker,
-            target,
-            reader,
-            writer,
-            input,
-            output,
-            request,
-            head_len: 0,
-            answer,
+            version,
+            may_switch: version == Version::Http11 && !origin.tls,
             forwarded: ForwardedFields::new(origin),
-            source: None,
             policy: response_policy(port),
-            stamp: Stamp::new(&config.region),
-            activity: Activity::default(),
-            watchdog: Watchdog::new(times.idle.min(times.head)),
             times,
-        }
-    }
-
-    /// Serves the requests one after the other.
-    pub(super) async fn run(mut self) -> Ending {
-        loop {
-            let next = match self.intake().await {
-                Intake::Request(facts) => self.exchange(facts).await,
-                Intake::Answered => Next::Request,
-                Intake::End(ending) => Next::End(ending),
-            };
-            if let Next::End(ending) = self.unless_ending(next) {
-                let Self {
-                    input,
-                    output,
-                    request,
-                    answer,
-                    ..
-                } = self;
-                stash::give(Buffers {
-                    input,
-                    output,
-                    request,
-                    answer,
-                });
-                return ending;
-            }
-            self.input.shrink();
-            self.answer.shrink();
         }
     }
 }
@@ -162,7 +205,7 @@ impl<R, W> Session<'_, R, W> {
             Next::Request if !self.worker.is_ending(self.target) => Next::Request,
             Next::Request if self.input.is_empty() => Next::End(Ending::Close),
             Next::Request => Next::End(Ending::Linger),
-            end @ Next::End(_) => end,
+            other => other,
         }
     }
 }

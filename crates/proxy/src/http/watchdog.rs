@@ -17,18 +17,18 @@ const SHORTEST_TICK: Duration = Duration::from_millis(2);
 
 /// Counts what happens on a connection.
 #[derive(Debug, Default)]
-pub(super) struct Activity(Cell<u32>);
+pub(crate) struct Activity(Cell<u32>);
 
 impl Activity {
     /// Something happened.
-    pub(super) fn note(&self) {
+    pub(crate) fn note(&self) {
         self.0.set(self.0.get().wrapping_add(1));
     }
 }
 
 /// The timer of one connection.
 #[derive(Debug)]
-pub(super) struct Watchdog {
+pub(crate) struct Watchdog {
     timer: Pin<Box<Sleep>>,
     tick: Duration,
     quiet_ticks: u32,
@@ -37,7 +37,7 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// A timer fine enough for limits of `shortest` and more.
-    pub(super) fn new(shortest: Duration) -> Self {
+    pub(crate) fn new(shortest: Duration) -> Self {
         let tick = (shortest / TICKS).max(SHORTEST_TICK);
         Self {
             timer: Box::pin(sleep(tick)),
@@ -48,12 +48,12 @@ impl Watchdog {
     }
 
     /// Starts a new limit.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.quiet_ticks = 0;
     }
 
     /// Ready when `limit` has passed since [`Self::begin`], or since the latest activity if given.
-    pub(super) fn poll_expired(
+    pub(crate) fn poll_expired(
         &mut self,
         cx: &mut Context<'_>,
         limit: Duration,
