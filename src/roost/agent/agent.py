@@ -25,9 +25,10 @@ from roost.agent.steps import Steps
 from roost.agent.worker import Worker
 from roost.errors import ConflictError, NotFoundError, PreconditionError, RoostError
 from roost.images.base import Image
+from roost.model.certificates import Authority
 from roost.model.ids import is_probe
 from roost.model.machine_state import MachineState
-from roost.model.records import Machine, Network, Secret
+from roost.model.records import App, Machine, Network, Secret
 from roost.plan.reconcile import Box, Step
 from roost.proxyctl.client import Message
 from roost.runtime.base import ExecResult, ExecSession, Memory, Process
@@ -234,6 +235,10 @@ class Agent:
                 self._secrets_changed(app)
             case Delete(kind=kind, key=key) if kind is Secret:
                 self._secrets_changed(key.partition("/")[0])
+            case Put(record=Authority(org=org)):
+                self._roots_changed(org)
+            case Delete(kind=kind, key=key) if kind is Authority:
+                self._roots_changed(key.partition("/")[0])
             case Delete(kind=kind, key=key) if kind is Machine:
                 self._running.pop(key, None)
             case _:
@@ -248,6 +253,12 @@ class Agent:
     def _secrets_changed(self, app: str) -> None:
         for machine_id in self.boxes.ids():
             if machine_id in self.prepared and self.boxes.label(machine_id, "app") == app:
+                self.unprepare(machine_id, again=True)
+
+    def _roots_changed(self, org: str) -> None:
+        apps = {stored.record.name for stored in self.parts.store.find(App, "org", org)}
+        for machine_id in self.boxes.ids():
+            if machine_id in self.prepared and self.boxes.label(machine_id, "app") in apps:
                 self.unprepare(machine_id, again=True)
 
     async def _sweep(self) -> None:

@@ -1,6 +1,7 @@
 """A Machine's record, its image and its secrets turned into what the runtime makes. Pure.
 
-Order of the environment: image < config < secrets < FLY_* (docs/machines/runtime-environment).
+Order of the environment: what names the roots to trust < image < config < secrets < FLY_*
+(docs/machines/runtime-environment).
 Command: `exec`, else entrypoint or ENTRYPOINT followed by cmd or CMD.
 """
 
@@ -16,6 +17,7 @@ from roost.images.base import HOST_IMAGE, Image
 from roost.model.addresses import DNS_EVERYWHERE, machine_prefix
 from roost.model.machine_config import File, MachineConfig
 from roost.model.records import Machine
+from roost.runtime import trust
 from roost.runtime.base import ContainerSpec, Mounted
 
 MIB = 1 << 20
@@ -30,8 +32,10 @@ def container_spec(
     netns: Path,
     log_file: Path,
     source_key: bytes = b"",
+    roots: tuple[str, ...] = (),
 ) -> ContainerSpec:
-    """Build the spec; `source_key` is the public key that checks `Fly-Src`.
+    """Build the spec; `source_key` is the public key that checks `Fly-Src`, `roots` (PEM) are the
+    organization's.
 
     Raises InvalidError: no command, or a file that is not base64.
     """
@@ -41,7 +45,7 @@ def container_spec(
         id=machine.id,
         image=image,
         args=_args(config, image),
-        env=_environment(machine, image, secrets),
+        env=trust.environment(roots) | _environment(machine, image, secrets),
         user=image.config.user,
         working_dir="/app" if host and config.app_dir else image.config.working_dir or "/",
         hostname=machine.id,
@@ -57,6 +61,7 @@ def container_spec(
             *(_file(f, secrets) for f in config.files),
         ),
         app_dir=Path(config.app_dir) if host and config.app_dir else None,
+        roots=roots,
         labels={"instance": machine.instance_id, "app": machine.app},
     )
 

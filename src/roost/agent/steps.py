@@ -128,6 +128,7 @@ class Steps:
             netns=netns,
             log_file=self._parts.home.machine_log(machine.app, self._id),
             source_key=self._parts.source_key,
+            roots=await self._roots(machine),
         )
         await self._parts.runtime.create(spec)
         self._agent.boxes.created(self._id, dict(spec.labels))
@@ -257,6 +258,15 @@ class Steps:
             if cached is not None:
                 return cached
         return await self._parts.images.pull(machine.config.image)
+
+    async def _roots(self, machine: Machine) -> tuple[str, ...]:
+        """What the Machine trusts; it starts also when there is no CA to be had."""
+        org = self._network(machine).org
+        try:
+            return await self._parts.certificates().roots(org)
+        except RoostError as error:
+            log.warning("%s: starts without the private CA of %s: %s", self._id, org, error)
+            return ()
 
     async def _stop_manner(self, machine: Machine) -> tuple[int, int]:
         """Signal number and patience in milliseconds: this stop's, the config's, the image's."""

@@ -46,7 +46,8 @@ class ContainerSpec:
     """Everything that is needed to make one container.
 
     `id` is the Machine id. `cpus` is a number of cores (0.5 = half), `memory` bytes.
-    `app_dir`, only with the host image, appears read-only at /app.
+    `app_dir`, only with the host image, appears read-only at /app. `roots` (PEM) are trusted
+    besides the image's own.
     """
 
     id: str
@@ -64,6 +65,7 @@ class ContainerSpec:
     tty: bool = False
     files: tuple[Mounted, ...] = ()
     app_dir: Path | None = None
+    roots: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

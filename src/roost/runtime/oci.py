@@ -20,7 +20,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -56,6 +56,7 @@ from roost.runtime.host_view import HostRoot, HostView
 from roost.runtime.limits import Limits, oci_resources
 from roost.runtime.records import Main, Record, Records
 from roost.runtime.seccomp import profile_key
+from roost.runtime.trust import TrustLayers
 from roost.runtime.users import User, resolve_user
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class OciRuntime:
         self._records = Records(home.containers)
         self._scratch = home.root / "writable"
         self._host_view = HostView(home.images / "host", extra=host_paths)
+        self._trust = TrustLayers(home.root / "trust", self._trust_used)
         self._watch = ExitWatch(self._conmon_ended)
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="roost-runtime")
         self._busy: set[str] = set()
@@ -139,6 +141,12 @@ class OciRuntime:
                 rootfs.clear(entry)
         records = [self._records.record(name) for name in known]
         self._host_view.prune(frozenset(Path(r.host_layer) for r in records if r and r.host_layer))
+
+        self._trust.prune()
+
+    def _trust_used(self) -> frozenset[Path]:
+        records = [self._records.record(name) for name in self._records.names()]
+        return frozenset(Path(r.trust_layer) for r in records if r and r.trust_layer)
 
     async def teardown(self) -> None:
         """See base.Runtime. Goes on after a failure; raises an ExceptionGroup at the end."""
@@ -205,8 +213,11 @@ class OciRuntime:
         """Everything before the OCI runtime: some milliseconds of file system work."""
         host = self._host_view.current() if spec.image.reference == HOST_IMAGE else None
         layers = spec.image.layers if host is None else (host.layer,)
+        trusted = self._trusted(spec, layers, host, stack)
         scratch = self._scratch / self._records.bundle(spec.id).name
-        root = stack.enter_context(rootfs.mounted(layers, scratch, rootless=self.detected.rootless))
+        root = stack.enter_context(
+            rootfs.mounted((*layers, *trusted), scratch, rootless=self.detected.rootless)
+        )
         user = self._user(spec, root)
         binds = {} if host is None else {bind.target: Path(bind.source) for bind in host.binds}
         places = rootfs.app_roots(root, binds, spec.app_dir)
@@ -221,9 +232,29 @@ class OciRuntime:
             labels=spec.labels,
             process=oci_bundle.process(spec, user, facts),
             host_layer="" if host is None else str(host.layer),
+            trust_layer=str(trusted[0]) if trusted else "",
         )
         spec.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._records.begin(spec.id, oci_bundle.config(spec, user, facts), record)
+
+    def _trusted(
+        self,
+        spec: ContainerSpec,
+        layers: Sequence[Path],
+        host: HostRoot | None,
+        stack: contextlib.ExitStack,
+    ) -> tuple[Path, ...]:
+        """The layer with what the Machine trusts, if it is given any roots."""
+        if not spec.roots:
+            return ()
+        layer = self._trust.over(
+            layers,
+            spec.roots,
+            image=spec.image.digest if host is None else str(host.layer),
+            env=dict(spec.image.config.env),
+            rootless=self.detected.rootless,
+        )
+        return (stack.enter_context(layer),)
 
     def _user(self, spec: ContainerSpec, root: Path) -> User:
         user = resolve_user(

@@ -39,6 +39,7 @@ class Record:
     labels: Mapping[str, str] = field(default_factory=dict)
     process: Mapping[str, Any] = field(default_factory=dict)
     host_layer: str = ""
+    trust_layer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Records:
             "labels": dict(record.labels),
             "process": dict(record.process),
             "host_layer": record.host_layer,
+            "trust_layer": record.trust_layer,
         }
         (bundle / "roost.json").write_text(json.dumps(document))
         return bundle

@@ -85,6 +85,14 @@ def read_file(root: Path, path: str) -> str:
     return ""
 
 
+def is_folder(root: Path, path: str) -> bool:
+    """Whether there is a folder of this path inside, links followed."""
+    with _folder(root) as top, contextlib.suppress(OSError):
+        os.close(linux.open_in_root(top, path, os.O_PATH | os.O_DIRECTORY))
+        return True
+    return False
+
+
 def write_files(root: Path, files: Sequence[Mounted]) -> None:
     """Write files over the image; what was there (a symlink, say) is replaced.
 

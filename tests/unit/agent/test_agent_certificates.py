@@ -126,6 +126,62 @@ def test_certificates_come_and_go_as_they_are_written(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_machines_trust_their_organizations_roots(tmp_path: Path) -> None:
+    """From their first start, unless they say otherwise; a rotation reaches them at the next one,
+    also those that were prepared before.
+    """
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path)
+        await rig.proxy.start()
+        async with rig.running():
+            await rig.app()
+            own = {"SSL_CERT_FILE": "/mine.pem"}
+            machine, other = await rig.machine(), await rig.machine(env=own)
+            await rig.until(machine, "started")
+            await rig.until(other, "started")
+            first = rig.control.authorities.trusted("personal")[0].certificate
+            spec = rig.runtime.spec(machine)
+            assert spec.roots == (first,)
+            assert spec.env["SSL_CERT_FILE"] == "/etc/ssl/certs/ca-certificates.crt"
+            assert spec.env["NODE_EXTRA_CA_CERTS"] == "/.roost/ca.crt"
+            assert rig.runtime.spec(other).env["SSL_CERT_FILE"] == "/mine.pem"
+            await rig.control.machines.stop("web", machine)
+            await rig.until(machine, "stopped")
+            second = (await rig.control.authorities.rotate("personal")).certificate
+
+            def prepared() -> bool:
+                made = rig.host.containers.get(machine)
+                return made is not None and made.spec.roots == (second, first)
+
+            await rig.settle(prepared)
+            rig.proxy.say("wake", machine=machine, app="web")
+            await rig.until(machine, "started")
+            assert rig.runtime.spec(machine).roots == (second, first)
+            assert rig.runtime.spec(other).roots == (first,)
+        await rig.proxy.stop()
+
+    asyncio.run(main())
+
+
+def test_a_machine_starts_also_without_a_ca(tmp_path: Path) -> None:
+    """A lost key file costs TLS, not the service."""
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path)
+        await rig.proxy.start()
+        async with rig.running():
+            await rig.app()
+            rig.home.secret_key.unlink()
+            machine = await rig.machine()
+            await rig.until(machine, "started")
+            assert rig.runtime.spec(machine).roots == ()
+            assert "SSL_CERT_FILE" not in rig.runtime.spec(machine).env
+        await rig.proxy.stop()
+
+    asyncio.run(main())
+
+
 def test_what_cannot_be_opened_is_not_shown(tmp_path: Path) -> None:
     """A key that was damaged harms nothing but its own certificate."""
 
