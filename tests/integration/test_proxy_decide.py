@@ -179,8 +179,8 @@ def _ways(chance: random.Random, app: str) -> list[Way]:
 
 
 def _handlers(chance: random.Random) -> list[str]:
-    kinds: list[list[str]] = [[], ["http"], ["tls"], ["tls", "http"]]
-    return chance.choices(kinds, [4, 4, 1, 1])[0]
+    kinds: list[list[str]] = [[], ["http"], ["proxy_proto"], ["tls"], ["tls", "http"]]
+    return chance.choices(kinds, [3, 4, 2, 1, 1])[0]
 
 
 def _machine(chance: random.Random, name: str, app: str, ip4: str, handlers: Handlers) -> Line:

@@ -59,6 +59,8 @@ PORT = some(
     handlers=st.lists(st.sampled_from(["http", "tls", "tcp", "pg_tls", "proxy_proto"]), max_size=2),
     force_https=ANY,
     http_options=OPTIONS | some(response=RESPONSE),
+    proxy_proto_options=st.none() | some(version=st.sampled_from(["v1", "v2", "v3"]), newer=ANY),
+    accept_proxy_proto=ANY,
     tls_options=st.none() | st.just({"alpn": ["h2"]}),
 )
 OPTED = st.fixed_dictionaries(

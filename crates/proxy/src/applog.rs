@@ -12,6 +12,8 @@ const LINES_PER_SECOND: u32 = 100;
 
 /// The code of a call that is not allowed.
 pub(crate) const NOT_ALLOWED: &str = "RA01";
+/// The code of a call without the PROXY header that its port asks for.
+pub(crate) const NO_HEADER: &str = "RA02";
 
 /// What a line says.
 #[derive(Debug)]

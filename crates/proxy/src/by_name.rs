@@ -10,13 +10,12 @@ use roost_http1::{FieldSlots, HeadScanner, RequestError, RequestFacts, RequestHe
 use roost_tls_peek::{HANDSHAKE, client_hello};
 use roost_wire::Level;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
 
 use crate::applog::Text;
 use crate::buffer::Buffer;
 use crate::client::reset;
 use crate::dispatch::{Inbound, Named};
-use crate::group::Member;
+use crate::greeting::{self, Unsaid};
 use crate::http::refusal::Refusal;
 use crate::route::Target;
 use crate::worker::Worker;
@@ -39,14 +38,18 @@ enum Opening {
 /// Serves one connection, or refuses it in the caller's own protocol.
 pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, inbound: Inbound) {
     let mut read = Buffer::default();
-    let opening = {
+    let said = {
         let member = worker.groups.enter_as_stranger();
         let patience = Duration::from_millis(worker.config().settings.head_timeout_ms);
-        let deadline = Instant::now() + patience;
-        let opening = opening(&worker, &member, &mut stream, &mut read);
-        let said = timeout_at(deadline, opening).await;
-        said.unwrap_or_else(|_| late(&read))
+        let mut scanner = HeadScanner::default();
+        let is_ending = || worker.shared.stopping();
+        let look = |bytes: &[u8]| look(bytes, &mut scanner);
+        greeting::hear(&mut stream, &mut read, patience, &member, is_ending, look).await
     };
+    let opening = said.unwrap_or_else(|unsaid| match unsaid {
+        Unsaid::Late => late(&read),
+        Unsaid::Gone => Opening::Nothing,
+    });
     match opening {
         Opening::Tls(name) => serve_tls(worker, stream, inbound, name, read).await,
         Opening::Http(facts, name) => {
@@ -62,33 +65,6 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, inbound: In
             http::refuse(&worker, stream, None, &refusal).await;
         }
         Opening::Nothing => reset(stream),
-    }
-}
-
-/// Reads until it is known which app is meant, or that none is.
-async fn opening(
-    worker: &Worker,
-    member: &Member,
-    stream: &mut TcpStream,
-    read: &mut Buffer,
-) -> Opening {
-    let mut scanner = HeadScanner::default();
-    let (mut reader, _) = stream.split();
-    loop {
-        let silent = read.is_empty();
-        let filled = std::future::poll_fn(|cx| {
-            member.register(cx.waker());
-            if silent && worker.shared.stopping() {
-                return std::task::Poll::Ready(Ok(0));
-            }
-            read.poll_fill(&mut reader, cx)
-        });
-        if !matches!(filled.await, Ok(1..)) {
-            return Opening::Nothing;
-        }
-        if let Some(opening) = look(read.unread(), &mut scanner) {
-            return opening;
-        }
     }
 }
 

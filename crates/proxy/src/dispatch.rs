@@ -16,7 +16,7 @@ use crate::client::reset;
 use crate::route::Target;
 use crate::shared::Shared;
 use crate::worker::Worker;
-use crate::{by_name, http, tcp};
+use crate::{by_name, http, proxy_proto, tcp};
 
 /// A connection that was accepted.
 #[derive(Debug, Clone)]
@@ -55,6 +55,8 @@ enum Reason {
     NotAllowed(Option<Arc<Machine>>),
     /// The port asks for what this proxy cannot do.
     Handler(Handler),
+    /// Callers have to begin with a header, at an address where they have to begin with a name.
+    Unnamed,
 }
 
 /// A call that may be served.
@@ -99,14 +101,39 @@ pub(crate) fn dispatch(
             let _counted = counted;
             by_name::serve(worker, stream, inbound).await;
         })),
-        Decision::Serve(target) if target.service_port.is_http() => drop(spawn_local(async move {
+        Decision::Serve(target) if target.service_port.accept_proxy_proto => {
+            drop(spawn_local(begin_proxied(worker, stream, target, counted)));
+        }
+        Decision::Serve(target) => begin(worker, stream, target, Buffer::default(), counted),
+    }
+}
+
+/// Has a task of its own serve a connection of which no more than `first` was read.
+fn begin(worker: Rc<Worker>, stream: TcpStream, target: Target, first: Buffer, counted: Counted) {
+    if target.service_port.is_http() {
+        drop(spawn_local(async move {
             let _counted = counted;
-            http::serve(worker, stream, target, Buffer::default()).await;
-        })),
-        Decision::Serve(target) => drop(spawn_local(async move {
+            http::serve(worker, stream, target, first).await;
+        }));
+    } else {
+        drop(spawn_local(async move {
             let _counted = counted;
-            tcp::serve(worker, stream, target, Buffer::default()).await;
-        })),
+            tcp::serve(worker, stream, target, first).await;
+        }));
+    }
+}
+
+/// Serves a connection once its PROXY header has said whose it is. Who may call was decided by who really
+/// calls.
+async fn begin_proxied(
+    worker: Rc<Worker>,
+    mut stream: TcpStream,
+    mut target: Target,
+    counted: Counted,
+) {
+    match proxy_proto::read(&worker, &mut stream, &mut target).await {
+        Some(first) => begin(worker, stream, target, first, counted),
+        None => reset(stream),
     }
 }
 
@@ -131,6 +158,9 @@ impl Inbound {
         let admitted = {
             let (table, local) = (worker.shared.table(), self.local);
             match table.call_by_name(&self.network, local.ip(), local.port(), name) {
+                Some(offer) if offer.port.accept_proxy_proto => {
+                    Err(Denial::new(&offer.app.id, Reason::Unnamed))
+                }
                 Some(offer) => self.admit(&table, offer),
                 None => return Named::Nobody,
             }
@@ -182,6 +212,7 @@ impl Inbound {
             service_port: admitted.port,
             client: self.client,
             local: self.local,
+            proxied: None,
             caller: admitted.caller,
             name,
             group: worker
@@ -213,6 +244,9 @@ impl Inbound {
                 "{}, which is no known machine, may not call port {port}",
                 self.client.ip()
             ),
+            Reason::Unnamed => format!(
+                "port {port} has accept_proxy_proto, which does not work at {ip}, an address that apps share"
+            ),
             Reason::Handler(handler) => {
                 format!("port {port} has the handler {handler:?}, which is not served")
             }
@@ -239,9 +273,8 @@ fn may_call(table: &Table, offer: &Offer<'_>, caller: Option<&Arc<Machine>>) -> 
 
 /// Refuses what the port's handlers ask for and this proxy cannot do.
 fn check_handlers(offer: &Offer<'_>) -> Result<(), Denial> {
-    let mut handlers = offer.port.handlers.iter();
-    match handlers.find(|handler| **handler != Handler::Http) {
-        Some(handler) => Err(Denial::new(&offer.app.id, Reason::Handler(*handler))),
+    match offer.port.unserved() {
+        Some(handler) => Err(Denial::new(&offer.app.id, Reason::Handler(handler))),
         None => Ok(()),
     }
 }

@@ -13,6 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 pub(crate) use crate::app::AppHandle;
 use crate::app::Granted;
 use crate::group::Member;
+use crate::proxy_proto::Proxied;
 use crate::worker::Worker;
 
 /// What a client connection asked for.
@@ -24,11 +25,13 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// Handlers and options of that port.
     pub(crate) service_port: Arc<Port>,
-    /// The caller.
+    /// The caller, where a PROXY header said so the one it named.
     pub(crate) client: SocketAddr,
     /// The address and port that was called.
     pub(crate) local: SocketAddr,
-    /// The Machine that calls, where somebody asks for it.
+    /// What a PROXY header said.
+    pub(crate) proxied: Option<Box<Proxied>>,
+    /// The Machine that really calls, where somebody asks for it.
     pub(crate) caller: Option<Arc<Machine>>,
     /// The name by which the app was meant, at an address that others share.
     pub(crate) name: Option<Name>,
@@ -123,6 +126,14 @@ impl Slot {
     /// The port the program listens on.
     pub(crate) fn internal_port(&self) -> u16 {
         self.grant.internal_port
+    }
+
+    /// What the Machine says of an external port. Another Machine of the app may differ, as during a deploy.
+    pub(crate) fn port(&self, number: u16) -> Option<&Port> {
+        let mut services = self.value().services.iter();
+        services
+            .find(|one| one.protocol == Protocol::Tcp && one.internal_port == self.internal_port())
+            .and_then(|service| service.ports.iter().find(|one| one.port == number))
     }
 
     /// What the unit counts: connections (a new one per request) or requests (pooled).

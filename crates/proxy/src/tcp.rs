@@ -4,12 +4,14 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 
+use roost_wire::Port;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
 use crate::client::{ClientStream, reset};
-use crate::route::Target;
+use crate::proxy_proto;
+use crate::route::{Slot, Target};
 use crate::splice::Pipes;
 use crate::worker::Worker;
 
@@ -17,7 +19,7 @@ use crate::worker::Worker;
 /// a Machine has accepted.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    mut client: impl ClientStream,
+    client: impl ClientStream,
     target: Target,
     first: Buffer,
 ) {
@@ -27,41 +29,57 @@ pub(crate) async fn serve(
         reached = worker.reach(&target, first.len()) => reached,
         () = gone(client.socket()) => return,
     };
-    match reached {
-        Ok((slot, mut machine)) => {
-            let relayed = {
-                let relaying = pin!(relay(
-                    &worker.shared.pipes,
-                    &mut client,
-                    &mut machine,
-                    first
-                ));
-                target.group.unless_over(relaying).await
-            };
-            if !matches!(relayed, Some(Ok(()))) {
-                tracing::debug!(app = %target.app.name, ?relayed, "relay");
-                reset(machine);
-                reset(client);
-            }
-            drop(slot);
-        }
+    let (slot, machine) = match reached {
+        Ok(reached) => reached,
         Err(error) => {
-            worker
-                .shared
-                .log(&target.app.name, None, &error.code, &error.message, None);
-            reset(client);
+            let (shared, app) = (&worker.shared, &target.app.name);
+            shared.log(app, None, &error.code, &error.message, None);
+            return reset(client);
         }
+    };
+    relay_to(machine, &worker, client, &target, &slot, first).await;
+    drop(slot);
+}
+
+/// Moves bytes until both sides have ended; an error of one resets both.
+async fn relay_to(
+    mut machine: TcpStream,
+    worker: &Worker,
+    mut client: impl ClientStream,
+    target: &Target,
+    slot: &Slot,
+    first: Buffer,
+) {
+    let header = header_for(target, slot);
+    let relayed = {
+        let pipes = &worker.shared.pipes;
+        let relaying = pin!(relay(pipes, &mut client, &mut machine, header, first));
+        target.group.unless_over(relaying).await
+    };
+    if !matches!(relayed, Some(Ok(()))) {
+        tracing::debug!(app = %target.app.name, ?relayed, "relay");
+        reset(machine);
+        reset(client);
     }
+}
+
+/// What the Machine gets before the client's bytes; mostly nothing.
+fn header_for(target: &Target, slot: &Slot) -> Vec<u8> {
+    let version = slot.port(target.port).and_then(Port::proxy_proto);
+    version.map_or_else(Vec::new, |version| proxy_proto::header(target, version))
 }
 
 async fn relay(
     pipes: &Pipes,
     client: &mut impl ClientStream,
     machine: &mut TcpStream,
+    header: Vec<u8>,
     first: Buffer,
 ) -> io::Result<()> {
+    // In one write: some programs read the header only if all of it is there at once.
+    machine.write_all(&header).await?;
     machine.write_all(first.unread()).await?;
-    drop(first);
+    drop((header, first));
     client.relay(pipes, machine).await
 }
 

@@ -230,12 +230,34 @@ pub struct Port {
     /// Settings of the `tls` and `pg_tls` handlers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_options: Option<Box<TlsOptions>>,
+    /// Settings of the `proxy_proto` handler.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub proxy_proto_options: ProxyProtoOptions,
+    /// A caller begins with a PROXY header that says who it is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accept_proxy_proto: bool,
 }
 
 impl Port {
     /// Whether the `http` handler serves it.
     pub fn is_http(&self) -> bool {
         self.handlers.contains(&Handler::Http)
+    }
+
+    /// The PROXY header that the Machine gets first, if any.
+    pub fn proxy_proto(&self) -> Option<ProxyProtoVersion> {
+        let asked = self.handlers.contains(&Handler::ProxyProto);
+        asked.then_some(self.proxy_proto_options.version)
+    }
+
+    /// A handler that asks for what the proxy cannot do.
+    pub fn unserved(&self) -> Option<Handler> {
+        let served = |handler: &Handler| match handler {
+            Handler::Http => true,
+            Handler::ProxyProto => self.proxy_proto() != Some(ProxyProtoVersion::Other),
+            Handler::Tls | Handler::PgTls | Handler::Other => false,
+        };
+        self.handlers.iter().copied().find(|one| !served(one))
     }
 }
 
@@ -251,6 +273,28 @@ pub enum Handler {
     PgTls,
     /// PROXY protocol header to the Machine.
     ProxyProto,
+    /// Something newer than this crate.
+    #[serde(other)]
+    Other,
+}
+
+/// `proxy_proto_options` of fly.toml.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProxyProtoOptions {
+    /// Which header it is.
+    #[serde(default)]
+    pub version: ProxyProtoVersion,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyProtoVersion {
+    /// A line of text.
+    #[default]
+    V1,
+    /// Binary.
+    V2,
     /// Something newer than this crate.
     #[serde(other)]
     Other,
@@ -333,6 +377,12 @@ fn yes() -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+// Serde asks with a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_usual(value: &ProxyProtoOptions) -> bool {
+    *value == ProxyProtoOptions::default()
 }
 
 fn empty() -> Name {

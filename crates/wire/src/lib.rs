@@ -14,7 +14,7 @@ pub use certificate::{Certificate, TlsOptions, TlsVersion};
 pub use down::{Down, DownLine, Kind, Secret, Settings, Stage};
 pub use entity::{
     Address, App, Concurrency, Entity, Handler, HttpOptions, HttpResponse, LoadUnit, Machine,
-    MachineState, Name, Network, Port, Protocol, Service,
+    MachineState, Name, Network, Port, Protocol, ProxyProtoOptions, ProxyProtoVersion, Service,
 };
 pub use line::{DecodeError, LineReader, MAX_LINE, decode, encode};
 pub use state::{Change, State};

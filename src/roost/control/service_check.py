@@ -12,21 +12,8 @@ from roost.model.ids import MAX_CALLERS, caller_name
 from roost.model.machine_config import Port, Service
 from roost.proxyctl import http_options
 from roost.spec import durations
-from roost.spec.port_rules import MOST_PORTS
+from roost.spec.port_rules import HANDLER_MIXES, MIXES_HINT, MOST_PORTS
 
-HANDLERS: frozenset[frozenset[str]] = frozenset(
-    frozenset(handlers)
-    for handlers in (
-        (),
-        ("tls",),
-        ("http",),
-        ("tls", "http"),
-        ("pg_tls",),
-        ("proxy_proto",),
-        ("proxy_proto", "tls"),
-    )
-)
-"""Mixes that have a meaning; `tcp` is another word for none."""
 MAX_SERVICES = 64
 
 
@@ -42,6 +29,7 @@ def check_services(services: Sequence[Service]) -> None:
         for port in service.ports:
             span = _span(port, where)
             _check_handlers(service, port, span, where)
+            _check_proxy_proto(service, port, span, where)
             _check_free(service.protocol, span, taken)
             _check_http_options(port, span, where)
             taken.append((service.protocol, span))
@@ -93,15 +81,27 @@ def _check_handlers(service: Service, port: Port, span: range, where: str) -> No
     listed = ", ".join(sorted(handlers))
     if service.protocol == "udp" and handlers:
         raise InvalidError(f"port {span[0]} of {where} is udp, so it cannot have handlers")
-    if handlers not in HANDLERS:
+    if handlers not in HANDLER_MIXES:
         raise InvalidError(
             f"the handlers {listed} of port {span[0]} do not go together",
-            hint="use none, http, tls, tls + http, pg_tls, proxy_proto or proxy_proto + tls",
+            hint=MIXES_HINT,
         )
     if port.force_https and "http" not in handlers:
         raise InvalidError(
             f"port {span[0]} of {where} has force_https without the http handler",
             hint='add handlers = ["http"], or remove force_https',
+        )
+
+
+def _check_proxy_proto(service: Service, port: Port, span: range, where: str) -> None:
+    if port.proxy_proto_options is not None and "proxy_proto" not in port.handlers:
+        raise InvalidError(
+            f"port {span[0]} of {where} has proxy_proto_options without the proxy_proto handler",
+            hint='add handlers = ["proxy_proto"], or remove proxy_proto_options',
+        )
+    if port.accept_proxy_proto and service.protocol == "udp":
+        raise InvalidError(
+            f"port {span[0]} of {where} is udp, so it cannot have accept_proxy_proto"
         )
 
 

@@ -53,6 +53,12 @@ class Guest(_Part):
     memory_mb: int = Field(default=256, ge=16)
 
 
+class ProxyProtoOptions(_Part):
+    """Which header the `proxy_proto` handler sends; v1 when unset."""
+
+    version: Literal["v1", "v2"] | None = None
+
+
 class Port(_Part):
     """One external port, or a range, of a service."""
 
@@ -63,7 +69,9 @@ class Port(_Part):
     force_https: bool = False
     http_options: dict[str, Any] | None = None
     tls_options: dict[str, Any] | None = None
-    proxy_proto_options: dict[str, Any] | None = None
+    proxy_proto_options: ProxyProtoOptions | None = None
+    accept_proxy_proto: bool | None = None
+    """Callers begin with a PROXY header that says who they are (Roost's own)."""
 
     @property
     def numbers(self) -> range:

@@ -17,7 +17,7 @@ from roost.model.ids import full_caller_name
 from roost.proxyctl.view import Entity
 from roost.proxyctl.ways import Way
 
-SERVED_HANDLERS = frozenset({"http"})
+SERVED_HANDLERS = frozenset({"http", "proxy_proto"})
 """What the proxy does on a port; others are refused at accept."""
 
 
@@ -118,10 +118,12 @@ def _service(way: Way, port: int, serving: list[Serving]) -> Step:
     elif serving:
         _, service, one = min(serving, key=_rank)
         unserved = _unserved(one)
-        if unserved:
+        if way.shared and one.get("accept_proxy_proto"):
+            why = f"port {port} has accept_proxy_proto, which does not work at a shared address"
+        elif unserved:
             why = f"port {port} has the handler {unserved[0]}, which is not served yet"
         else:
-            how = "http" if one.get("handlers") else "raw TCP"
+            how = "http" if "http" in one.get("handlers", ()) else "raw TCP"
             passes = True
             why = f"port {port} ({how}) leads to port {service['internal_port']} of the Machine"
     return Step(stage=Stage.SERVICE, passes=passes, why=why)

@@ -152,5 +152,9 @@ def _ports(port: Port) -> Iterator[Entity]:
         value["force_https"] = True
     if port.http_options and (options := to_wire(port.http_options)):
         value["http_options"] = options
+    if port.proxy_proto_options and port.proxy_proto_options.version:
+        value["proxy_proto_options"] = {"version": port.proxy_proto_options.version}
+    if port.accept_proxy_proto:
+        value["accept_proxy_proto"] = True
     for number in port.numbers:
         yield {"port": number} | value

@@ -69,10 +69,9 @@ PENDING: tuple[Pending, ...] = (
     Pending(
         "services.*.ports.*.handlers.*",
         "this handler does not run yet, so its port does not answer",
-        frozenset({"tls", "pg_tls", "proxy_proto"}),
+        frozenset({"tls", "pg_tls"}),
     ),
     Pending("services.*.ports.*.tls_options", _TLS),
-    Pending("services.*.ports.*.proxy_proto_options", "the `proxy_proto` handler does not run yet"),
     Pending("services.*.ports.*.http_options.compress", "responses are not compressed yet"),
     Pending("services.*.ports.*.http_options.h2_backend", "HTTP/2 does not run yet"),
     Pending("services.*.ports.*.http_options.replay_cache", "fly-replay does not run yet"),

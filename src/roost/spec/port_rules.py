@@ -13,6 +13,20 @@ from roost.spec.toml_lines import Path
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
+HANDLER_MIXES: frozenset[frozenset[str]] = frozenset(
+    frozenset(handlers)
+    for handlers in (
+        (),
+        ("tls",),
+        ("http",),
+        ("tls", "http"),
+        ("pg_tls",),
+        ("proxy_proto",),
+        ("proxy_proto", "tls"),
+    )
+)
+"""Mixes that have a meaning; `tcp` is another word for none."""
+MIXES_HINT = "use none, http, tls, tls + http, pg_tls, proxy_proto or proxy_proto + tls"
 MOST_ENTRIES = 1000
 """Entries of all [[services.ports]] together."""
 MOST_PORTS = 256
@@ -76,11 +90,33 @@ def _handlers(path: Path, port: Port, protocol: str) -> Iterator[Finding]:
             message="a udp port cannot have handlers",
             hint="remove `handlers`",
         )
+    elif frozenset(port.handlers) - {"tcp"} not in HANDLER_MIXES:
+        yield Finding(
+            path=(*path, "handlers"),
+            message=f"the handlers {', '.join(sorted(port.handlers))} do not go together",
+            hint=MIXES_HINT,
+        )
+    yield from _proxy_proto(path, port, protocol)
     if port.force_https and "http" not in port.handlers:
         yield Finding(
             path=(*path, "force_https"),
             message="`force_https` needs the `http` handler on this port",
             hint='add handlers = ["http"], or remove force_https',
+        )
+
+
+def _proxy_proto(path: Path, port: Port, protocol: str) -> Iterator[Finding]:
+    if port.proxy_proto_options and "proxy_proto" not in port.handlers:
+        yield Finding(
+            path=(*path, "proxy_proto_options"),
+            message="`proxy_proto_options` needs the `proxy_proto` handler on this port",
+            hint='add handlers = ["proxy_proto"], or remove proxy_proto_options',
+        )
+    if port.accept_proxy_proto and protocol == "udp":
+        yield Finding(
+            path=(*path, "accept_proxy_proto"),
+            message="a udp port cannot have `accept_proxy_proto`",
+            hint="remove it",
         )
 
 

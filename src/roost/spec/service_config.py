@@ -129,6 +129,7 @@ def _port(port: Port) -> dict[str, Any]:
             "proxy_proto_options": proxy_proto.model_dump(mode="json", exclude_unset=True)
             if proxy_proto
             else None,
+            "accept_proxy_proto": port.accept_proxy_proto or None,
         }
     )
 

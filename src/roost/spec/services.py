@@ -76,7 +76,10 @@ class ProxyProtoOptions(Part):
 
 
 class Port(Part):
-    """One external port, or the range from `start_port` to `end_port`."""
+    """One external port, or the range from `start_port` to `end_port`.
+
+    `accept_proxy_proto` is Roost's own: callers begin with a PROXY header that says who they are.
+    """
 
     port: PortNumber | None = None
     start_port: PortNumber | None = None
@@ -86,6 +89,7 @@ class Port(Part):
     http_options: HttpOptions | None = None
     tls_options: TlsOptions | None = None
     proxy_proto_options: ProxyProtoOptions | None = None
+    accept_proxy_proto: bool = False
 
     def span(self) -> tuple[int, int] | None:
         """First and last external port; None while none is given."""

@@ -50,6 +50,8 @@ def port(**keys: Any) -> dict[str, Any]:
         port(handlers=["pg_tls"]),
         port(handlers=["proxy_proto"]),
         port(handlers=["proxy_proto", "tls"]),
+        port(handlers=["proxy_proto"], proxy_proto_options={"version": "v2", "newer": 1}),
+        port(handlers=["http"], accept_proxy_proto=True),
         {
             "services": [
                 {"protocol": "tcp", "ports": [{"port": 53}]},
@@ -105,6 +107,11 @@ def test_possible(keys: dict[str, Any]) -> None:
         (service(allowed_apps=["web"] * 257), "257 entries in allowed_apps, more than 256"),
         (port(handlers=["http", "pg_tls"]), "do not go together"),
         (port(handlers=["http", "proxy_proto"]), "do not go together"),
+        (port(proxy_proto_options={}), "proxy_proto_options without the proxy_proto handler"),
+        (
+            service(protocol="udp", ports=[{"port": 5, "accept_proxy_proto": True}]),
+            "udp, so it cannot have accept_proxy_proto",
+        ),
         (port(force_https=True), "force_https without the http handler"),
         (port(handlers=["tls"], force_https=True), "force_https without the http handler"),
     ],

@@ -50,18 +50,15 @@ def test_the_builders_make_the_golden_entities() -> None:
     assert wanted == view.network(network, netns)
 
 
-def test_the_golden_machine() -> None:
+@pytest.mark.parametrize("name", ["down_put_machine", "down_put_machine_proxy_proto"])
+def test_the_golden_machine(name: str) -> None:
     """The machine builder leaves out only what is its default."""
-    wanted = line("down_put_machine")["value"]
+    wanted = line(name)["value"]
     config = MachineConfig.model_validate(
         {
             "image": "x",
             "metadata": wanted["metadata"],
-            "services": [
-                {key: value for key, value in service.items() if key != "concurrency"}
-                | {"concurrency": {"type": "requests", "soft_limit": 20}}
-                for service in wanted["services"]
-            ],
+            "services": wanted["services"],
         }
     )
     machine = a_machine(
@@ -72,7 +69,8 @@ def test_the_golden_machine() -> None:
         config=config,
     )
     made = view.machine(machine) | {"startable": True}
-    made["services"][0]["ports"][0].setdefault("force_https", False)
+    if name == "down_put_machine":
+        made["services"][0]["ports"][0].setdefault("force_https", False)
     assert wanted == made
 
 

@@ -40,6 +40,22 @@ def warnings(text: str) -> list[str]:
         ("[[services]]\n[[services.ports]]\nstart_port = 9\nend_port = 5\n", 4, "exchange"),
         ("[[services]]\n[[services.ports]]\nport = 5\nforce_https = true\n", 4, "`http` handler"),
         (
+            '[[services]]\n[[services.ports]]\nport = 5\nhandlers = ["http", "proxy_proto"]\n',
+            4,
+            "http, proxy_proto do not go together",
+        ),
+        (
+            '[[services]]\n[[services.ports]]\nport = 5\nproxy_proto_options = {version = "v2"}\n',
+            4,
+            "`proxy_proto` handler",
+        ),
+        (
+            '[[services]]\nprotocol = "udp"\n[[services.ports]]\nport = 5\n'
+            "accept_proxy_proto = true\n",
+            5,
+            "udp port",
+        ),
+        (
             '[[services]]\nprotocol = "udp"\n[[services.ports]]\nport = 5\nhandlers = ["tls"]\n',
             5,
             "udp port",

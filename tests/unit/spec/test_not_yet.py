@@ -52,7 +52,6 @@ port = 1
 handlers = ["http", "tls"]
 force_https = true
 tls_options = {alpn = ["h2"]}
-proxy_proto_options = {version = "v2"}
 [services.ports.http_options]
 compress = true
 h2_backend = true

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roost_wire::{App, Handler, Machine, Name, Port, Protocol, Service};
+use roost_wire::{App, Machine, Name, Port, Protocol, Service};
 
 /// An external port, as the Machines that serve it say.
 #[derive(Debug, Default)]
@@ -91,8 +91,7 @@ impl PortEntry {
 
 /// The lower one counts: without `http`, with something that is not served.
 fn rank(port: &Port) -> (bool, bool) {
-    let served = |handler: &Handler| *handler == Handler::Http;
-    (!port.is_http(), !port.handlers.iter().all(served))
+    (!port.is_http(), port.unserved().is_some())
 }
 
 impl Guard {
