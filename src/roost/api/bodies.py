@@ -53,6 +53,20 @@ class CreateOrgBody(Body):
     slug: str | None = None
 
 
+class CertificateBody(Body):
+    """`POST …/certificates/custom`."""
+
+    hostname: str = Field(max_length=256)
+    fullchain: str
+    private_key: str = Field(repr=False)
+
+
+class AcmeCertificateBody(Body):
+    """`POST …/certificates/acme`."""
+
+    hostname: str = Field(max_length=256)
+
+
 class SecretsBody(Body):
     """`POST …/secrets`; null removes."""
 

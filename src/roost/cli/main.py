@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "machine": ("machine", "Run and manage single Machines."),
     "scale": ("scale", "Show or change how many Machines an app has."),
     "ips": ("ips", "Addresses of an app: private (Flycast) and public ones."),
+    "certs": ("certs", "Certificates for host names of an app."),
+    "ca": ("ca", "The private CA of an organization, which its Machines trust."),
     "networks": ("networks", "Private networks."),
     "canary": ("canary", "Try from inside each network what must be impossible."),
     "reach": ("reach", "Say whether FROM reaches TO, with every deciding step."),
@@ -56,6 +58,8 @@ ALIASES = {
     "secret": "secrets",
     "network": "networks",
     "token": "tokens",
+    "cert": "certs",
+    "certificates": "certs",
 }
 
 
