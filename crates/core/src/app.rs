@@ -10,13 +10,14 @@ use std::sync::Arc;
 use roost_wire::{Machine, Name};
 
 use crate::Micros;
-use crate::balance::{self, Standing};
+use crate::balance::{self, Ask, Standing};
 use crate::decision::{
     Effect, Grant, Moment, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
 };
 use crate::entry::{Entry, Readiness, Turn};
 use crate::limits::{HELD_BYTES_APP, MAX_FALSE_STARTS};
 use crate::queue::{Queue, Waiter};
+use crate::wish::Wish;
 
 /// Load of one service: Machine, internal port, now and peak since the last report.
 pub type LoadLine = (Name, u16, u32, u32);
@@ -39,7 +40,7 @@ impl AppState {
         let mut effects = Vec::new();
         // Who comes later must not pass those who wait for the same port.
         let behind = self.queue.waits_for(request.port);
-        let found = self.place(request.port, request.exclude, at, behind, &mut effects);
+        let found = self.place(request.ask(), at, behind, &mut effects);
         let verdict = match found {
             Ok(Some(grant)) => Verdict::Use(grant),
             Ok(None) => {
@@ -109,7 +110,7 @@ impl AppState {
         {
             return Verdict::Refuse(Refusal::QueueFull);
         }
-        let choice = self.choose(request.port, request.exclude, at);
+        let choice = self.choose(request.ask(), at);
         let patience = if choice.full {
             at.limits.queue_timeout
         } else {
@@ -126,7 +127,7 @@ impl AppState {
         let waited_ms = now.saturating_sub(waiter.since) / 1_000;
         let mut waking = None;
         for entry in &self.entries {
-            match balance::standing(entry, waiter.port, &waiter.exclude) {
+            match balance::standing(entry, waiter.ask()) {
                 Standing::Coming { .. } => {
                     let serving = entry.serving(waiter.port);
                     return Refusal::NotListening {
@@ -309,7 +310,7 @@ impl AppState {
         for waiter in self
             .queue
             .iter_mut()
-            .filter(|waiter| entry.serving(waiter.port).is_some())
+            .filter(|waiter| waiter.ask().may_have(entry))
         {
             waiter.exclude.push(entry.machine.id.clone());
             waiter.failure = Some(refusal.clone());
@@ -320,22 +321,21 @@ impl AppState {
 // === placing ===
 
 impl AppState {
-    fn choose(&self, port: u16, exclude: &[Name], at: Moment<'_>) -> balance::Choice {
-        balance::choose(&self.entries, port, exclude, &at.limits.region, at.random)
+    fn choose(&self, ask: Ask<'_>, at: Moment<'_>) -> balance::Choice {
+        balance::choose(&self.entries, ask, &at.limits.region, at.random)
     }
 
     /// A unit for a call, `None` when waiting makes sense. Wakes and probes on the way.
     fn place(
         &mut self,
-        port: u16,
-        exclude: &[Name],
+        ask: Ask<'_>,
         at: Moment<'_>,
         behind: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<Option<Grant>, Refusal> {
-        let choice = self.choose(port, exclude, at);
+        let choice = self.choose(ask, at);
         if choice.unprobed {
-            self.probe_all(port, effects);
+            self.probe_all(ask.port, effects);
         }
         let woken = choice.wake.and_then(|index| self.entries.get_mut(index));
         let wakes = woken.map(|entry| {
@@ -344,16 +344,16 @@ impl AppState {
             effects.push(Effect::Wake(entry.machine.clone()));
         });
         match choice.best.and_then(|index| self.entries.get_mut(index)) {
-            Some(entry) if !behind => Ok(reserve(entry, port, &mut self.active)),
+            Some(entry) if !behind => Ok(reserve(entry, ask.port, &mut self.active)),
             Some(_) => Ok(None),
             None if choice.hope || wakes.is_some() => Ok(None),
-            None => Err(self.why_none(port, exclude, choice.served)),
+            None => Err(self.why_none(ask, choice.served)),
         }
     }
 
     fn probe_all(&mut self, port: u16, effects: &mut Vec<Effect>) {
         for entry in &mut self.entries {
-            if balance::standing(entry, port, &[]) != (Standing::Coming { probing: false }) {
+            if balance::standing_for(entry, port, &[]) != (Standing::Coming { probing: false }) {
                 continue;
             }
             let Some((_, service)) = entry.serving(port) else {
@@ -372,22 +372,14 @@ impl AppState {
         }
     }
 
-    fn why_none(&self, port: u16, exclude: &[Name], served: bool) -> Refusal {
+    fn why_none(&self, ask: Ask<'_>, served: bool) -> Refusal {
         if !served {
-            let excluded = self
-                .entries
-                .iter()
-                .any(|entry| entry.serving(port).is_some());
-            return if excluded && !exclude.is_empty() {
-                Refusal::Exhausted
-            } else {
-                Refusal::NotServed(port)
-            };
+            return self.why_nobody(ask);
         }
         let states = self
             .entries
             .iter()
-            .filter(|entry| entry.serving(port).is_some())
+            .filter(|entry| ask.may_have(entry))
             .map(|entry| {
                 let state = entry.machine.state.as_str();
                 let cordoned = if entry.machine.cordoned {
@@ -401,6 +393,27 @@ impl AppState {
         Refusal::NotStartable(states.join("; "))
     }
 
+    /// Why no Machine stands to a call in any way.
+    fn why_nobody(&self, ask: Ask<'_>) -> Refusal {
+        let port = ask.port;
+        let serving = |entry: &Entry| entry.serving(port).is_some();
+        if self.entries.iter().any(|entry| ask.may_have(entry)) {
+            return Refusal::Exhausted;
+        }
+        let only = ask.wish.and_then(Wish::only);
+        match (only, ask.wish) {
+            (Some(machine), _) => Refusal::NoSuchMachine {
+                machine: machine.clone(),
+                port,
+            },
+            (None, Some(wish)) if self.entries.iter().any(serving) => Refusal::NotInRegion {
+                regions: wish.regions.join(","),
+                port,
+            },
+            _ => Refusal::NotServed(port),
+        }
+    }
+
     /// Goes along the line: who can be served is, who cannot hope any more is told.
     fn settle(&mut self, at: Moment<'_>) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -410,13 +423,13 @@ impl AppState {
         let mut blocked: Vec<u16> = Vec::new();
         let mut line = self.queue.take();
         line.retain(|waiter| {
-            if blocked.contains(&waiter.port) && waiter.exclude.is_empty() {
+            if blocked.contains(&waiter.port) && waiter.is_plain() {
                 return true;
             }
-            match self.place(waiter.port, &waiter.exclude, at, false, &mut effects) {
+            match self.place(waiter.ask(), at, false, &mut effects) {
                 Ok(Some(grant)) => effects.push(Effect::Grant(waiter.id, grant)),
                 Ok(None) => {
-                    if waiter.exclude.is_empty() {
+                    if waiter.is_plain() {
                         blocked.push(waiter.port);
                     }
                     return true;

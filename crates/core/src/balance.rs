@@ -8,6 +8,26 @@ use roost_wire::{MachineState, Name};
 
 use crate::entry::{Entry, Readiness};
 use crate::limits::DEFAULT_SOFT;
+use crate::wish::{Step, Wish, steps};
+
+/// What a call asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    /// The external port.
+    pub(crate) port: u16,
+    /// Machines it will not have.
+    pub(crate) exclude: &'a [Name],
+    /// Those it would have.
+    pub(crate) wish: Option<&'a Wish>,
+}
+
+impl Ask<'_> {
+    /// Whether a Machine could ever serve it.
+    pub(crate) fn may_have(&self, entry: &Entry) -> bool {
+        let serves = entry.serving(self.port).is_some();
+        serves && self.wish.is_none_or(|wish| wish.allows(&entry.machine))
+    }
+}
 
 /// How one Machine stands to a call on one external port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +48,16 @@ pub(crate) enum Standing {
     Closed,
 }
 
-/// How `entry` stands to a call on `port`.
-pub(crate) fn standing(entry: &Entry, port: u16, exclude: &[Name]) -> Standing {
+/// How `entry` stands to a call.
+pub(crate) fn standing(entry: &Entry, ask: Ask<'_>) -> Standing {
+    if ask.wish.is_some_and(|wish| !wish.allows(&entry.machine)) {
+        return Standing::Apart;
+    }
+    standing_for(entry, ask.port, ask.exclude)
+}
+
+/// The same for one who has no wish.
+pub(crate) fn standing_for(entry: &Entry, port: u16, exclude: &[Name]) -> Standing {
     let Some((offered, service)) = entry.serving(port) else {
         return Standing::Apart;
     };
@@ -81,6 +109,8 @@ pub(crate) struct Choice {
     pub(crate) wake: Option<usize>,
     /// Something may come true without a wake: a full, coming or waking Machine.
     pub(crate) hope: bool,
+    /// A Machine is on its way up.
+    pub(crate) comes: bool,
     /// A Machine takes calls and is at its hard limit.
     pub(crate) full: bool,
     /// A Machine serves the port at all.
@@ -100,19 +130,34 @@ struct Scan {
     remote_asleep: Option<(usize, bool)>,
 }
 
-/// Chooses for a call on `port` from `region`; `random` breaks ties.
-pub(crate) fn choose(
-    entries: &[Entry],
-    port: u16,
-    exclude: &[Name],
-    region: &str,
-    random: u64,
-) -> Choice {
+/// Chooses for a call from `region`; `random` breaks ties. The steps of its wish are tried in order: the first
+/// that has a Machine which takes calls, or comes without another's help, counts. One where all are at their
+/// hard limits is passed by, and remembered as a hope.
+pub(crate) fn choose(entries: &[Entry], ask: Ask<'_>, region: &str, random: u64) -> Choice {
+    let mut all = Choice::default();
+    for step in steps(ask.wish) {
+        let mut found = choose_of(entries, ask, step, region, random);
+        found.full |= all.full;
+        found.served |= all.served;
+        found.unprobed |= all.unprobed;
+        if found.best.is_some() || found.wake.is_some() || found.comes {
+            found.hope |= all.hope;
+            return found;
+        }
+        found.hope |= all.hope;
+        all = found;
+    }
+    all
+}
+
+/// Chooses among those of one step.
+fn choose_of(entries: &[Entry], ask: Ask<'_>, step: Step<'_>, region: &str, random: u64) -> Choice {
     let mut scan = Scan::default();
     let mut random = random | 1;
-    for (index, entry) in entries.iter().enumerate() {
+    let those = entries.iter().enumerate();
+    for (index, entry) in those.filter(|(_, entry)| step.takes(&entry.machine)) {
         let local = region.is_empty() || *entry.machine.region == *region;
-        let standing = standing(entry, port, exclude);
+        let standing = standing_for(entry, ask.port, ask.exclude);
         scan.choice.served |= standing != Standing::Apart;
         scan.note(index, local, standing, &mut random);
     }
@@ -151,6 +196,7 @@ impl Scan {
 
     fn in_flight(&mut self, local: bool) {
         self.choice.hope = true;
+        self.choice.comes = true;
         if local {
             self.local_in_flight = true;
         } else {

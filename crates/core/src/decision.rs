@@ -5,7 +5,9 @@ use std::sync::Arc;
 use roost_wire::{Machine, Name};
 
 use crate::Micros;
+use crate::balance::Ask;
 use crate::limits::{Limits, MAX_FALSE_STARTS};
+use crate::wish::Wish;
 
 /// Names one who waits; never used twice within an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,8 +38,20 @@ pub struct Request<'a> {
     pub port: u16,
     /// Machines not to take.
     pub exclude: &'a [Name],
+    /// Which of them it would have; `None` means any.
+    pub wish: Option<&'a Wish>,
     /// Bytes held for the caller while it waits.
     pub held_bytes: usize,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn ask(&self) -> Ask<'a> {
+        Ask {
+            port: self.port,
+            exclude: self.exclude,
+            wish: self.wish,
+        }
+    }
 }
 
 /// When a transition happens, with chance and bounds.
@@ -110,6 +124,22 @@ pub enum Refusal {
     /// No Machine of the app offers the port.
     #[error("no machine serves port {0}")]
     NotServed(u16),
+    /// The one Machine that was asked for is none of the app's, or does not serve the port.
+    #[error("the app has no machine {machine} that serves port {port}")]
+    NoSuchMachine {
+        /// The Machine.
+        machine: Name,
+        /// The external port.
+        port: u16,
+    },
+    /// No Machine that serves the port is in a region that was asked for.
+    #[error("no machine that serves port {port} is in the region {regions}")]
+    NotInRegion {
+        /// The regions, separated by commas.
+        regions: String,
+        /// The external port.
+        port: u16,
+    },
     /// Every Machine that offers it is asleep or cordoned and may not be woken.
     #[error("no machine is running and none may be started ({0})")]
     NotStartable(String),
@@ -159,6 +189,8 @@ impl Refusal {
     /// Fly's error code; `http` says which of the codes for "nobody" fits.
     pub fn code(&self, http: bool) -> &str {
         match self {
+            Self::NoSuchMachine { .. } => "PR02",
+            Self::NotInRegion { .. } => "PR04",
             Self::Exhausted if http => "PR03",
             Self::NotServed(_) | Self::QueueFull | Self::QueueTimeout(_) if http => "PR04",
             Self::NotServed(_) | Self::QueueFull | Self::QueueTimeout(_) | Self::Exhausted => {

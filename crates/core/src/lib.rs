@@ -9,7 +9,9 @@ mod decision;
 mod entry;
 mod limits;
 mod queue;
+mod regions;
 mod table;
+mod wish;
 
 pub use app::{AppState, LoadLine};
 pub use decision::{
@@ -18,6 +20,7 @@ pub use decision::{
 
 pub use limits::Limits;
 pub use table::{Call, Offer, Release, Table, Touched};
+pub use wish::Wish;
 
 /// Microseconds since a fixed start.
 pub type Micros = u64;

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use roost_wire::Name;
 
 use crate::Micros;
+use crate::balance::Ask;
 use crate::decision::{Refusal, Request, WaiterId};
+use crate::wish::Wish;
 
 /// One who waits.
 #[derive(Debug, Clone)]
@@ -13,10 +15,27 @@ pub(crate) struct Waiter {
     pub(crate) id: WaiterId,
     pub(crate) port: u16,
     pub(crate) exclude: Vec<Name>,
+    pub(crate) wish: Option<Box<Wish>>,
     pub(crate) since: Micros,
     /// What to say when nothing is left to hope for.
     pub(crate) failure: Option<Refusal>,
     held_bytes: usize,
+}
+
+impl Waiter {
+    /// What it asks for.
+    pub(crate) fn ask(&self) -> Ask<'_> {
+        Ask {
+            port: self.port,
+            exclude: &self.exclude,
+            wish: self.wish.as_deref(),
+        }
+    }
+
+    /// It takes whatever anybody else does: nobody behind it can be served before it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.exclude.is_empty() && self.wish.is_none()
+    }
 }
 
 /// The line, with sums that would be slow to compute each time.
@@ -36,6 +55,7 @@ impl Queue {
             id,
             port: request.port,
             exclude: request.exclude.to_vec(),
+            wish: request.wish.cloned().map(Box::new),
             since: now,
             failure: None,
             held_bytes: request.held_bytes,

@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 
 use common::{at, limits, machine};
 use proptest::prelude::*;
-use roost_core::{AppState, Effect, Grant, Limits, Request, Verdict, WaiterId};
+use roost_core::{AppState, Effect, Grant, Limits, Request, Verdict, WaiterId, Wish};
 use roost_wire::MachineState;
 use serde_json::json;
 
@@ -31,7 +31,7 @@ const HARD: u32 = 3;
 
 #[derive(Debug, Clone)]
 enum Event {
-    Call,
+    Call(usize),
     Release(usize),
     Put(usize, usize, bool),
     Remove(usize),
@@ -46,7 +46,7 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        6 => Just(Event::Call),
+        6 => (0..12_usize).prop_map(Event::Call),
         5 => any::<usize>().prop_map(Event::Release),
         4 => (0..4_usize, 0..STATES.len(), any::<bool>())
             .prop_map(|(id, state, cordoned)| Event::Put(id, state, cordoned)),
@@ -59,6 +59,15 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<usize>().prop_map(Event::Late),
         1 => (1..2_000_000_u64).prop_map(Event::Pass),
     ]
+}
+
+/// Most callers take any Machine, some would have one, or no other.
+fn wish(taste: usize) -> Option<Wish> {
+    (taste < 4).then(|| Wish {
+        instance: (taste < 3).then(|| format!("m{taste}").into()),
+        regions: vec!["there".into()],
+        strict: taste == 1,
+    })
 }
 
 struct World {
@@ -115,10 +124,12 @@ impl World {
         let moment = at(&limits, self.now);
         let id = |number: &usize| format!("m{number}");
         let effects = match event {
-            Event::Call => {
+            Event::Call(taste) => {
+                let wish = wish(*taste);
                 let request = Request {
                     port: 80,
                     exclude: &[],
+                    wish: wish.as_ref(),
                     held_bytes: 1,
                 };
                 let (verdict, effects) = self.state.acquire(request, moment);

@@ -12,7 +12,9 @@
 mod common;
 
 use common::{at, limits, machine, words};
-use roost_core::{AppState, Effect, Grant, Limits, ProbeWish, Refusal, Request, Verdict, WaiterId};
+use roost_core::{
+    AppState, Effect, Grant, Limits, ProbeWish, Refusal, Request, Verdict, WaiterId, Wish,
+};
 use roost_wire::MachineState::{
     Created, Started, Starting, Stopped, Stopping, Suspended, Suspending,
 };
@@ -53,10 +55,15 @@ impl Play {
     }
 
     fn call_without(&mut self, exclude: &[Name]) -> Verdict {
+        self.call_as(exclude, None)
+    }
+
+    fn call_as(&mut self, exclude: &[Name], wish: Option<&Wish>) -> Verdict {
         self.now += 1;
         let request = Request {
             port: 80,
             exclude,
+            wish,
             held_bytes: 0,
         };
         let (verdict, effects) = self.state.acquire(request, at(&self.limits, self.now));
@@ -430,4 +437,103 @@ fn ignores_releases_of_a_former_life() {
     assert_eq!(play.state.load(), 1);
     play.release(&new);
     assert_eq!(play.state.load(), 0);
+}
+
+// === wishes ===
+
+fn wish(instance: Option<&str>, regions: &[&str], strict: bool) -> Wish {
+    Wish {
+        instance: instance.map(Name::from),
+        regions: regions.iter().map(|region| Name::from(*region)).collect(),
+        strict,
+    }
+}
+
+impl Play {
+    fn wished(&mut self, wish: &Wish) -> String {
+        match self.call_as(&[], Some(wish)) {
+            Verdict::Use(grant) => grant.machine.id.to_string(),
+            Verdict::Wait { .. } => format!("wait {}", self.said.join(" ")),
+            Verdict::Refuse(refusal) => refusal.code(true).to_owned(),
+        }
+    }
+}
+
+/// A wish for one Machine is met by it while it takes calls, by another one only if that is allowed.
+#[test]
+fn one_machine_by_its_id() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.put("m2", Started);
+    let (prefer, force) = (wish(Some("m2"), &[], false), wish(Some("m2"), &[], true));
+    for _ in 0..3 {
+        assert_eq!(play.wished(&prefer), "m2");
+    }
+    assert_eq!(play.wished(&prefer), "m1", "m2 is at its hard limit");
+    let gone = wish(Some("m9"), &[], true);
+    assert_eq!(play.wished(&gone), "PR02");
+    assert_eq!(play.wished(&wish(Some("m9"), &[], false)), "m1");
+    assert_eq!(play.wished(&force), "wait ");
+}
+
+/// Who waits for one Machine stands in nobody's way, and is served by no other.
+#[test]
+fn who_waits_for_one_machine_blocks_nobody() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.put("m2", Started);
+    let force = wish(Some("m2"), &[], true);
+    let grants: Vec<Grant> = (0..3)
+        .map(|_| match play.call_as(&[], Some(&force)) {
+            Verdict::Use(grant) => grant,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(play.wished(&force), "wait ");
+    let other = play.call();
+    assert!(matches!(other, Verdict::Wait { .. }), "{other:?}");
+    assert_eq!(play.said, ["grant 2 m1"]);
+    let (_, effects) = play
+        .state
+        .release(grants[0].key, at(&play.limits, play.now));
+    assert_eq!(words(&effects), ["grant 1 m2"]);
+}
+
+/// A sleeping Machine that is wished for is woken, though others run.
+#[test]
+fn the_wished_machine_is_woken() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.put("m2", Stopped);
+    assert_eq!(play.wished(&wish(Some("m2"), &[], true)), "wait wake m2");
+    assert_eq!(play.wished(&wish(Some("m2"), &[], false)), "wait ");
+    assert_eq!(play.put("m2", Starting), ["probe m2 8080"]);
+}
+
+/// When its wake fails, one that was only preferred gives way, one that was demanded gives the reason.
+#[test]
+fn a_failed_wake_of_the_wished_machine() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.put("m2", Stopped);
+    play.wished(&wish(Some("m2"), &[], false));
+    play.wished(&wish(Some("m2"), &[], true));
+    let (code, message) = (Name::from("PM07"), Name::from("no memory"));
+    let moment = at(&play.limits, play.now);
+    let effects = play.state.wake_failed("m2", &code, &message, moment);
+    assert_eq!(words(&effects), ["grant 1 m1", "fail 2 PM07"]);
+}
+
+/// Regions are taken in their order, by name or alias; a demand for others is met by nobody.
+#[test]
+fn regions_in_their_order() {
+    let mut play = Play::new();
+    play.put_with("m1", Started, json!({"region": "iad"}));
+    play.put_with("m2", Started, json!({"region": "fra"}));
+    assert_eq!(play.wished(&wish(None, &["syd", "eu"], true)), "m2");
+    assert_eq!(play.wished(&wish(None, &["us", "eu"], true)), "m1");
+    assert_eq!(play.wished(&wish(None, &["syd"], true)), "PR04");
+    assert_eq!(play.wished(&wish(None, &["syd"], false)).len(), 2);
+    assert_eq!(play.wished(&wish(None, &["syd", "any"], true)).len(), 2);
+    assert_eq!(play.wished(&wish(Some("m1"), &["eu"], true)), "m1");
 }

@@ -75,6 +75,18 @@ pub(crate) fn end_to_end<'b>(
     all.map(|(_, sent, value)| (sent, value))
 }
 
+/// Whether `name` can be the name of a field (RFC 9110, 5.6.2).
+pub(crate) fn is_field_name(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token)
+}
+
+/// Whether `value` can be the value of a field: nothing in it ends the line.
+pub(crate) fn is_field_value(value: &str) -> bool {
+    let is_text = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+    value.bytes().all(is_text)
+}
+
 /// Appends `name: value` as one line.
 pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);

@@ -120,6 +120,7 @@ fn passes(head: &RequestHead<'_, '_>, name: Name) -> bool {
         | Name::ContentType
         | Name::Date
         | Name::FlyReplay
+        | Name::Routing
         | Name::Server
         | Name::XForwardedPort => true,
         // A client of HTTP/1.0 cannot read an interim response.
@@ -173,6 +174,18 @@ pub fn add_to_head(request: &mut Vec<u8>, head: usize, lines: &[u8]) -> usize {
         rest.rotate_right(lines.len());
     }
     head + lines.len()
+}
+
+/// Takes lines out of a head again: those that [`add_to_head`] put into the one that was `base` bytes long.
+/// Gives how long the head is then.
+#[must_use]
+pub fn take_from_head(request: &mut Vec<u8>, base: usize, head: usize) -> usize {
+    let (from, to) = (base.saturating_sub(2), head.saturating_sub(2));
+    if from <= to && to <= request.len() {
+        request.drain(from..to);
+        return base;
+    }
+    head
 }
 
 /// Appends `number` in decimal.

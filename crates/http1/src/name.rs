@@ -16,6 +16,8 @@ pub(crate) enum Name {
     /// Meant for the next hop only and not spoken here.
     HopByHop,
     Host,
+    /// Says where the caller wants the request to go. Passes.
+    Routing,
     Server,
     Te,
     TransferEncoding,
@@ -93,6 +95,11 @@ impl Name {
             | b"replay-cache"
             | b"replay-cache-ttl-secs"
             | b"replay-cache-allow-bypass" => Self::FlyReplay,
+            b"prefer-region"
+            | b"force-region"
+            | b"prefer-instance-id"
+            | b"force-instance-id"
+            | b"replay-cache-control" => Self::Routing,
             _ => Self::Other,
         }
     }
@@ -118,14 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn routing_fields_pass() {
+    fn routing_fields_are_known() {
         for name in [
             "fly-prefer-region",
             "fly-force-region",
             "fly-prefer-instance-id",
             "fly-force-instance-id",
+            "fly-replay-cache-control",
         ] {
-            assert_eq!(Name::of(name.as_bytes()), Name::Other);
+            assert_eq!(Name::of(name.as_bytes()), Name::Routing);
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct RequestFacts {
     pub upgrade: bool,
     /// The body is gRPC, so its sender looks for errors in `grpc-status`.
     pub grpc: bool,
+    /// The client says where it wants the request to go (`fly-prefer-region` and the like).
+    pub routed: bool,
 }
 
 /// A valid request head. It borrows the bytes it was read from.
@@ -75,6 +77,7 @@ impl<'b, 'h> RequestHead<'b, 'h> {
             keep_alive,
             upgrade,
             grpc: fields.values(Name::ContentType).any(is_grpc),
+            routed: fields.iter().any(|(name, ..)| name == Name::Routing),
         };
         Ok(Self {
             facts,

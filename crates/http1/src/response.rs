@@ -85,6 +85,20 @@ impl<'b, 'h> ResponseHead<'b, 'h> {
         found.next().is_none().then_some(value)
     }
 
+    /// Name and value of the fields about replays.
+    pub fn replay_fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+        let fields = self
+            .fields
+            .iter()
+            .filter(|(name, ..)| *name == Name::FlyReplay);
+        fields.map(|(_, name, value)| (name, value))
+    }
+
+    /// The response's body says where the request is to go, not its head.
+    pub fn replays_by_body(&self) -> bool {
+        self.fields.values(Name::ContentType).any(is_replay_json)
+    }
+
     /// The response is an interim one: another follows. 101 is not, it is the last of its connection.
     pub const fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
@@ -104,14 +118,16 @@ fn lies_about_body(fields: Fields<'_, '_>, status: u16) -> bool {
 fn asks_for_replay(fields: Fields<'_, '_>) -> bool {
     fields.iter().any(|(name, sent, value)| match name {
         Name::FlyReplay => sent.eq_ignore_ascii_case("fly-replay"),
-        Name::ContentType => {
-            let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
-            media_type
-                .trim_ascii_end()
-                .eq_ignore_ascii_case(b"application/vnd.fly.replay+json")
-        }
+        Name::ContentType => is_replay_json(value),
         _ => false,
     })
+}
+
+fn is_replay_json(value: &[u8]) -> bool {
+    let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    media_type
+        .trim_ascii_end()
+        .eq_ignore_ascii_case(b"application/vnd.fly.replay+json")
 }
 
 fn explain(error: httparse::Error) -> ResponseError {

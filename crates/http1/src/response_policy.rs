@@ -1,7 +1,7 @@
 //! The response head as the client gets it.
 
 use crate::date::DATE_LEN;
-use crate::fields::write_field;
+use crate::fields::{is_field_name, is_field_value, write_field};
 use crate::forwarded::write_decimal;
 use crate::framing::{ResponseFraming, Version};
 use crate::name::Name;
@@ -20,9 +20,6 @@ impl FieldRule {
     /// `None` when the name is no field name, a value could end the line, or the field frames the
     /// message and so is not the app's to set.
     pub fn new(name: &str, values: Vec<String>) -> Option<Self> {
-        let is_token =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        let is_text = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
         let framing = matches!(
             Name::of(name.as_bytes()),
             Name::Connection
@@ -32,9 +29,7 @@ impl FieldRule {
                 | Name::HopByHop
                 | Name::Te
         );
-        let valid = !name.is_empty()
-            && name.bytes().all(is_token)
-            && values.iter().all(|value| value.bytes().all(is_text));
+        let valid = is_field_name(name) && values.iter().all(|value| is_field_value(value));
         (valid && !framing).then(|| Self {
             name: name.to_owned(),
             values,

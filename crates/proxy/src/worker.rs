@@ -90,6 +90,7 @@ impl Worker {
         let request = Request {
             port: target.port,
             exclude,
+            wish: None,
             held_bytes,
         };
         let config = self.config();

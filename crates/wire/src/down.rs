@@ -134,6 +134,8 @@ pub struct Settings {
     pub max_waiters_app: usize,
     /// Waiters of all apps.
     pub max_waiters: usize,
+    /// The largest request body that is kept to be replayed; at most 10 MiB.
+    pub replay_body_bytes: usize,
     /// Where other names are asked: `ip` or `ip#port`.
     pub resolvers: Vec<Name>,
     /// What `Fly-Src` is signed with: base64 of a 32-byte Ed25519 seed. `None` means no `Fly-Src`.
@@ -167,6 +169,7 @@ impl Default for Settings {
             http2_max_streams: 128,
             max_waiters_app: 1_024,
             max_waiters: 16_384,
+            replay_body_bytes: 1 << 20,
             resolvers: Vec::new(),
             src_key: None,
         }

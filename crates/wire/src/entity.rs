@@ -64,6 +64,12 @@ pub struct App {
     /// milliseconds.
     #[serde(default = "usual_drain", skip_serializing_if = "is_usual_drain")]
     pub drain_ms: u64,
+    /// Its requests may be replayed to apps of its organization on other networks.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cross_network_replays: bool,
+    /// Other organizations whose apps may replay requests to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replay_sources: Vec<Name>,
 }
 
 /// An address: callers on `network` reach the app at `ip`.
@@ -318,6 +324,36 @@ pub struct HttpOptions {
     /// Changes to answers.
     #[serde(default)]
     pub response: HttpResponse,
+    /// For which sessions replays are remembered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replay_cache: Vec<ReplayRule>,
+}
+
+/// One `http_options.replay_cache` of fly.toml.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayRule {
+    /// `[host]/path`: the requests it is about.
+    pub path_prefix: Name,
+    /// How long a replay is remembered, in seconds.
+    pub ttl_seconds: u64,
+    /// What tells sessions apart.
+    #[serde(rename = "type")]
+    pub kind: SessionKind,
+    /// The name of the cookie or header.
+    pub name: Name,
+    /// A caller may ask for the app itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_bypass: bool,
+}
+
+/// Where a session's name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionKind {
+    /// In a cookie.
+    Cookie,
+    /// In a request header.
+    Header,
 }
 
 /// `http_options.response` of fly.toml.

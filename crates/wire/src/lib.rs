@@ -14,7 +14,8 @@ pub use certificate::{Certificate, TlsOptions, TlsVersion};
 pub use down::{Down, DownLine, Kind, Secret, Settings, Stage};
 pub use entity::{
     Address, App, Concurrency, Entity, Handler, HttpOptions, HttpResponse, LoadUnit, Machine,
-    MachineState, Name, Network, Port, Protocol, ProxyProtoOptions, ProxyProtoVersion, Service,
+    MachineState, Name, Network, Port, Protocol, ProxyProtoOptions, ProxyProtoVersion, ReplayRule,
+    Service, SessionKind,
 };
 pub use line::{DecodeError, LineReader, MAX_LINE, decode, encode};
 pub use state::{Change, State};

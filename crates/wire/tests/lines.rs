@@ -103,6 +103,8 @@ fn app() -> impl Strategy<Value = Entity> {
                 addresses: addresses.into_iter().map(address).collect(),
                 hosts: Vec::new(),
                 drain_ms: 5_000,
+                cross_network_replays: false,
+                replay_sources: Vec::new(),
             })
         })
 }

@@ -22,7 +22,7 @@ from roost.errors import ConflictError, RoostError, UnavailableError
 from roost.home import Home
 from roost.model.certificates import Certificate, IssuedCertificate
 from roost.model.machine_state import MachineState
-from roost.model.records import Address, App, Machine, Network
+from roost.model.records import Address, App, Machine, Network, Org, Record
 from roost.proxyctl import view
 from roost.proxyctl.client import Message, ProxyConnection
 from roost.store.base import Change, Delete, Put, Store
@@ -62,6 +62,7 @@ class ProxyLink:
         self._connection: ProxyConnection | None = None
         self._overrides: dict[str, MachineState] = {}
         self._routers: dict[int, Path] = {}
+        self._orgs: dict[str, Org] = {}
         self.connected = asyncio.Event()
 
     # What the agent says
@@ -185,6 +186,7 @@ class ProxyLink:
 
     async def _snapshot(self, connection: ProxyConnection) -> int:
         revision = self._store.revision()
+        self._orgs.clear()
         connection.post("snapshot", stage="begin")
         self._connection = connection
         sent = 0
@@ -231,24 +233,42 @@ class ProxyLink:
                 self._post_put("app", self._app_view(app))
             case Put(record=Address(app=name)):
                 self._put_app(name)
+            case Put(record=Org() as org):
+                self._put_org(org)
             case Put(record=Network() as network):
                 self._post_put("network", view.network(network, self._routers.get(network.id)))
             case Put(record=Certificate() | IssuedCertificate() as certificate):
                 self.put_certificate(certificate)
-            case Delete(kind=kind, key=key) if kind in (Certificate, IssuedCertificate):
-                self._post("del", kind="certificate", id=view.certificate_id(kind, key))
-            case Delete(kind=kind, key=key) if kind is Machine:
-                self._post("del", kind="machine", id=key)
-            case Delete(kind=kind, key=key) if kind is App:
-                self._post("del", kind="app", id=key)
+            case Delete(kind=kind, key=key):
+                self._publish_end(kind, key)
             case _:
-                pass  # a released address or host name comes with a Put of its app
+                pass
+
+    def _publish_end(self, kind: type[Record], key: str) -> None:
+        if kind in (Certificate, IssuedCertificate):
+            self._post("del", kind="certificate", id=view.certificate_id(kind, key))
+        elif kind is Machine:
+            self._post("del", kind="machine", id=key)
+        elif kind is App:
+            self._post("del", kind="app", id=key)
+        elif kind is Org:
+            self._orgs.pop(key, None)
+        # A released address or host name comes with a Put of its app.
 
     def _put_machine(self, machine: Machine) -> None:
         if machine.state is MachineState.DESTROYED:
             self._post("del", kind="machine", id=machine.id)
         else:
             self._post_put("machine", self._machine_view(machine))
+
+    def _put_org(self, org: Org) -> None:
+        """Its apps carry what it lets replays do; they are told again when that has changed."""
+        told = self._orgs.get(org.slug)
+        self._orgs[org.slug] = org
+        if told is not None and _about_replays(told) == _about_replays(org):
+            return
+        for stored in self._store.find(App, "org", org.slug):
+            self._post_put("app", self._app_view(stored.record))
 
     def _put_app(self, name: str) -> None:
         stored = self._store.get(App, name)
@@ -263,10 +283,20 @@ class ProxyLink:
             now_ms=self._clock.now_ms(),
             domain=self._public.domain,
             hostnames=self._hostnames(app.name),
+            org=self._org(app.org),
         )
 
     def _hostnames(self, app: str) -> list[str]:
         return [s.record.hostname for s in self._store.find(Certificate, "app", app)]
+
+    def _org(self, slug: str) -> Org | None:
+        """An organization as the store had it when it was last looked at or changed."""
+        if slug not in self._orgs:
+            stored = self._store.get(Org, slug)
+            if stored is None:
+                return None
+            self._orgs[slug] = stored.record
+        return self._orgs[slug]
 
     def _machine_view(self, machine: Machine) -> view.Entity:
         return view.machine(machine, state=self._overrides.get(machine.id))
@@ -304,3 +334,7 @@ class ProxyLink:
             except UnavailableError:
                 self._connection = None
         return None
+
+
+def _about_replays(org: Org) -> tuple[bool, tuple[str, ...]]:
+    return org.cross_network_replays, org.replay_sources

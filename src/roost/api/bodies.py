@@ -67,6 +67,19 @@ class AcmeCertificateBody(Body):
     hostname: str = Field(max_length=256)
 
 
+class CrossNetworkReplaysBody(Body):
+    """`PUT /orgs/{org}/cross_network_replays`."""
+
+    allowed: bool
+
+
+class ReplaySourcesBody(Body):
+    """`POST /orgs/{org}/replay_sources`: slugs of organizations."""
+
+    add: list[str] = Field(default_factory=list, max_length=64)
+    remove: list[str] = Field(default_factory=list, max_length=64)
+
+
 class SecretsBody(Body):
     """`POST …/secrets`; null removes."""
 

@@ -2,7 +2,8 @@
 
 Its networks stay: an id is bound to its organization and name for ever, so that whoever makes an
 organization of the same slug later gets the same prefixes, and nobody else ever does. What was let
-in goes: addresses of others' apps on its networks, grants, tokens, and its private CA.
+in goes: addresses of others' apps on its networks, grants, tokens, its private CA, and its place
+among replay sources.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from roost.control.context import Context
 from roost.control.networks import Networks
 from roost.control.orgs import Orgs
 from roost.control.releasing import release_changes
+from roost.control.replays import without_source
 from roost.control.tokens import Tokens
 from roost.errors import ConflictError, PreconditionError
 from roost.model.grants import Grant, GrantEvent, GrantState, transition
@@ -109,6 +111,7 @@ class OrgEnding:
                 state = transition(grant.record.state, GrantEvent.REJECT)
                 ended = {"state": state, "decided_at": now, "decided_by": actor}
                 changes.append(Put(grant.record.model_copy(update=ended), expect=grant.revision))
+        changes += without_source(self._store, slug)
         return [*changes, *self._tokens.of_org(slug), *self._authorities.ended(slug)]
 
     async def _set_closed(self, slug: str, closed: bool) -> None:

@@ -25,6 +25,7 @@ from roost.control.org_ending import OrgEnding
 from roost.control.orgs import Orgs
 from roost.control.reach import Reach
 from roost.control.releases import Releases
+from roost.control.replays import Replays
 from roost.control.sealer import Sealer
 from roost.control.secrets import Secrets
 from roost.control.tokens import Tokens, write_token_file
@@ -33,8 +34,8 @@ from roost.model.ids import DEFAULT_NETWORK, PERSONAL_ORG
 
 class Control:
     """The services, wired: `orgs`, `networks`, `apps`, `addresses`, `grants`, `secrets`,
-    `machines`, `releases`, `tokens`, `audit`, `authorities`, `certificates`; `expiry` and
-    `certificate_upkeep` have to be run.
+    `machines`, `releases`, `tokens`, `audit`, `authorities`, `certificates`, `replays`; `expiry`
+    and `certificate_upkeep` have to be run.
     """
 
     def __init__(self, context: Context) -> None:
@@ -63,6 +64,7 @@ class Control:
             authorities=self.authorities,
         )
         self.expiry = Expiry(context, self.grants)
+        self.replays = Replays(context, self.orgs)
         self.reach = Reach(context, self.networks)
 
     def _wire_certificates(self, sealer: Sealer) -> None:

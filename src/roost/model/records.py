@@ -40,6 +40,10 @@ class Org(Record):
     name: str
     closed: bool = False
     """It is being deleted: nothing new can be made in it."""
+    cross_network_replays: bool = False
+    """Its apps may replay requests to each other over its networks."""
+    replay_sources: tuple[str, ...] = ()
+    """Slugs of the organizations whose apps may replay requests to its apps, in order."""
     created_at: int
 
     @property

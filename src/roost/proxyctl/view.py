@@ -14,7 +14,7 @@ from roost.model.addresses import machine_ipv4, machine_prefix, network_prefix
 from roost.model.certificates import Certificate, IssuedCertificate
 from roost.model.machine_config import Port, Service
 from roost.model.machine_state import STARTABLE, Goal, MachineState
-from roost.model.records import Address, App, Machine, Network
+from roost.model.records import Address, App, Machine, Network, Org
 from roost.proxyctl.http_options import to_wire
 from roost.proxyctl.ways import PUBLIC_NETWORK, Way, ways
 
@@ -56,8 +56,10 @@ def app(
     now_ms: int,
     domain: str = "",
     hostnames: Iterable[str] = (),
+    org: Org | None = None,
 ) -> Entity:
-    """An `app` value with the addresses it is called at now.
+    """An `app` value with the addresses it is called at now, and what `org`, its organization, lets
+    replays do.
 
     `domain` is that of shared addresses, where the app is called `<app>.<domain>` and by its own
     `hostnames`.
@@ -73,6 +75,10 @@ def app(
         entity["hosts"] = list(dict.fromkeys((f"{record.name}.{domain}", *hostnames)))
     if record.drain_ms != DEFAULT_DRAIN_MS:
         entity["drain_ms"] = record.drain_ms
+    if org is not None and org.cross_network_replays:
+        entity["cross_network_replays"] = True
+    if org is not None and org.replay_sources:
+        entity["replay_sources"] = list(org.replay_sources)
     return entity
 
 

@@ -160,6 +160,8 @@ AppNameText = Annotated[str, AfterValidator(_reader(ids.app_name))]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_REPLAY_PREFIX = re.compile(r"[A-Za-z0-9._-]*/[!\"$-)+->@-~]*(?:/\*)?")
+MAX_REPLAY_PREFIX = 512
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -207,6 +209,18 @@ def _response_header(value: Any) -> Any:
         case _:
             refuse("must be false, a string or a list of strings", "false removes the header")
 
+
+def _replay_prefix(value: str) -> str:
+    if not _REPLAY_PREFIX.fullmatch(value) or len(value) > MAX_REPLAY_PREFIX:
+        refuse(
+            "is not a path, with a host name without a port before it or not",
+            'write it like "/api" or "example.com/api": no query, and "*" only at the end',
+        )
+    return value
+
+
+ReplayPrefix = Annotated[str, AfterValidator(_replay_prefix)]
+"""The requests of a `replay_cache` rule: `[host]/path`, and what is below it."""
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderText = Annotated[str, AfterValidator(_header_text)]

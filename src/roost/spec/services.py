@@ -16,12 +16,14 @@ from roost.spec.fields import (
     Part,
     PortNumber,
     PositiveDuration,
+    ReplayPrefix,
     ResponseHeader,
     Signal,
 )
 
 DEFAULT_INTERNAL_PORT = 8080
 Handler = Literal["http", "tls", "pg_tls", "proxy_proto", "tcp"]
+MOST_REPLAY_RULES = 32
 UInt32 = Annotated[int, Field(ge=0, le=0xFFFFFFFF)]
 
 
@@ -36,10 +38,10 @@ class Concurrency(Part):
 class ReplayRule(Part):
     """One `http_options.replay_cache` rule (session stickiness)."""
 
-    path_prefix: str
-    ttl_seconds: int = Field(ge=10)
+    path_prefix: ReplayPrefix
+    ttl_seconds: int = Field(ge=10, le=0xFFFFFFFF)
     type: Literal["cookie", "header"]
-    name: str = Field(min_length=1)
+    name: HeaderName
     allow_bypass: bool = False
 
 
@@ -58,7 +60,7 @@ class HttpOptions(Part):
     h2_backend: bool | None = None
     idle_timeout: UInt32 | None = None
     headers_read_timeout: UInt32 | None = None
-    replay_cache: tuple[ReplayRule, ...] = ()
+    replay_cache: tuple[ReplayRule, ...] = Field(default=(), max_length=MOST_REPLAY_RULES)
 
 
 class TlsOptions(Part):

@@ -12,6 +12,7 @@ from roost.agent.proxy_link import ProxyLink
 from roost.control.certificate_desk import CertificateDesk
 from roost.control.public_pool import NO_POOL
 from roost.home import Home
+from roost.model.records import App, Org
 from roost.proxyctl.client import MAX_LINE, Message, ProxyConnection
 from roost.store.base import Put
 from roost.store.memory import MemoryStore
@@ -54,6 +55,44 @@ def test_what_the_proxy_refuses_is_not_served_as_it_was(
                 await store.commit(Put(machine.model_copy(update={"cordoned": True})))
                 await proxy.until(lambda: machine.id not in proxy.entities["machine"])
             assert f"does not take machine {machine.id}" in caplog.text
+            following.cancel()
+        await proxy.stop()
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_an_organization_is_told_with_its_apps(tmp_path: Path) -> None:
+    """What an organization lets replays do reaches the proxy with each of its apps, at once and
+    with every later change; a change of something else tells nothing.
+    """
+
+    async def main() -> None:
+        home, store = Home(tmp_path), MemoryStore()
+        home.run.mkdir(parents=True)
+        proxy = FakeProxy(home.proxy_socket)
+        await proxy.start()
+        link = ProxyLink(
+            store, home, "local", {}, ignore, clock=FakeClock(), public=NO_POOL, desk=no_desk
+        )
+        org = Org(slug="acme", name="Acme", replay_sources=("other",), created_at=1)
+        common = {"org": "acme", "network": "default", "network_id": 1, "created_at": 1}
+        for number, name in enumerate(("a", "b"), 1):
+            await store.commit(Put(App(id=name, name=name, number=number, **common)))
+        await store.commit(Put(org))
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(link.run())
+            await link.connected.wait()
+            apps = proxy.entities["app"]
+            assert [apps[name]["replay_sources"] for name in "ab"] == [["other"], ["other"]]
+            opened = org.model_copy(update={"cross_network_replays": True, "replay_sources": ()})
+            await store.commit(Put(opened))
+            await proxy.until(
+                lambda: all(
+                    apps[name].get("cross_network_replays") and "replay_sources" not in apps[name]
+                    for name in "ab"
+                )
+            )
             following.cancel()
         await proxy.stop()
         await store.close()

@@ -48,6 +48,8 @@ LEAVES: dict[tuple[str, str], tuple[Any, list[list[str]]]] = {
     ("POST", f"{MACHINE}/suspend"): (None, [[WEB_ONE]]),
     ("POST", f"{MACHINE}/restart"): (None, [[WEB_ONE]]),
     ("POST", f"{MACHINE}/cordon"): (None, [[WEB_ONE]]),
+    ("PUT", f"{ORG}/cross_network_replays"): ({"allowed": True}, [["change org acme"]]),
+    ("POST", f"{ORG}/replay_sources"): ({"add": ["other"]}, [["change org acme"]]),
     ("POST", "/v1/tokens"): ({"name": "x"}, [["create token {made} 'x' (operator)"]]),
     ("POST", "/v1/orgs/{org}/tokens"): (
         {"kind": "readonly", "name": "x"},

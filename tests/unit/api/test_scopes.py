@@ -190,3 +190,22 @@ def test_the_unix_socket_may_show_folders(tmp_path: Path) -> None:
             serving.cancel()
 
     with_world(tmp_path / "home", body)
+
+
+def test_a_replay_source_has_to_be_known(tmp_path: Path) -> None:
+    """Who may not know of an organization learns nothing by naming it as a source, and changes
+    nothing; taking one out needs no more than the right on one's own.
+    """
+
+    async def body(world: World) -> None:
+        path = "/v1/orgs/acme/replay_sources"
+        for source in ("other", "ghost"):
+            reply = await world.call("org", "POST", path, {"add": [source]})
+            assert reply.status_code == 404
+            assert reply.json()["message"] == f"organization {source!r} not found"
+        reply = await world.call("operator", "POST", path, {"add": ["other"]})
+        assert reply.json() == {"allowedReplaySourceOrgSlugs": ["other"]}
+        reply = await world.call("org", "POST", path, {"remove": ["other"]})
+        assert reply.json() == {"allowedReplaySourceOrgSlugs": []}
+
+    with_world(tmp_path, body)

@@ -156,3 +156,23 @@ def test_the_whole_way(live: LiveApi, run: Run, monkeypatch: pytest.MonkeyPatch)
     assert token["revoked_at"]
     ended = run("status", "-t", text)
     assert (1, True) == (ended.code, "--access-token was refused" in ended.err)
+
+
+def test_what_an_organization_lets_replays_do(live: LiveApi, run: Run) -> None:
+    """The settings are shown and changed in flyctl's words, in the organization that is named."""
+    assert 0 == run("orgs", "create", "Acme").code
+    crossing = ("orgs", "cross-network-replays")
+    shown = run(*crossing, "status", "--org", "acme")
+    assert "Cross-network replays are disabled for acme" in shown.out
+    assert 0 == run(*crossing, "enable", "--org", "acme", "-y").code
+    shown = run(*crossing, "status", "-o", "acme", "--json").json
+    assert {"allowAllCrossNetworkReplays": True} == shown
+    assert "disabled" in run(*crossing, "disable", "-o", "acme", "-y").out
+    sources = ("orgs", "replay-sources")
+    assert "No replay source" in run(*sources, "list").out
+    added = run(*sources, "add", "acme")
+    assert "Added allowed replay source organizations for personal: acme" in added.out
+    assert ["acme"] == run(*sources, "list", "--json").json
+    assert 1 == run(*sources, "add", "ghost").code
+    assert 0 == run(*sources, "remove", "acme", "-y").code
+    assert [] == run(*sources, "list", "--json").json

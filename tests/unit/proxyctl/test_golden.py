@@ -12,7 +12,7 @@ import pytest
 from roost.model.certificates import Certificate, IssuedCertificate
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_state import MachineState
-from roost.model.records import Address, App, Network
+from roost.model.records import Address, App, Network, Org
 from roost.proxyctl import view
 from roost.proxyctl.client import ProxyConnection
 from tests.support.machines import a_machine
@@ -44,13 +44,24 @@ def test_the_builders_make_the_golden_entities() -> None:
         created_at=1,
     )
     assert line("down_put_app")["value"] == view.app(app, [address], now_ms=2)
+    org = Org(
+        slug="personal",
+        name="Personal",
+        cross_network_replays=True,
+        replay_sources=("acme",),
+        created_at=1,
+    )
+    assert line("down_put_app_replays")["value"] == view.app(app, [address], now_ms=2, org=org)
     wanted = line("down_put_network")["value"]
     network = Network(id=int(wanted["id"]), org=wanted["org"], name=wanted["name"], created_at=1)
     netns = Path(wanted["netns"]) if wanted["netns"] else None
     assert wanted == view.network(network, netns)
 
 
-@pytest.mark.parametrize("name", ["down_put_machine", "down_put_machine_proxy_proto"])
+@pytest.mark.parametrize(
+    "name",
+    ["down_put_machine", "down_put_machine_proxy_proto", "down_put_machine_replay_cache"],
+)
 def test_the_golden_machine(name: str) -> None:
     """The machine builder leaves out only what is its default."""
     wanted = line(name)["value"]

@@ -90,6 +90,7 @@ pub(super) const UNREAD: RequestFacts = RequestFacts {
     keep_alive: false,
     upgrade: false,
     grpc: false,
+    routed: false,
 };
 
 /// Nothing of the request follows its head.

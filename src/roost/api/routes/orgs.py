@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from roost.api.bodies import CreateOrgBody
+from roost.api.bodies import CreateOrgBody, CrossNetworkReplaysBody, ReplaySourcesBody
 from roost.api.caller import CallerDep
 from roost.api.needs import Place, needs
 from roost.api.parts import Parts, PartsDep
@@ -12,7 +12,7 @@ from roost.api.sharing_views import grant_view, network_view
 from roost.api.views import Json, org_view
 from roost.control.apps import INTERNAL_PREFIX
 from roost.model.grants import Grant, GrantState
-from roost.model.records import App, Network
+from roost.model.records import App, Network, Org
 from roost.plan.authority import Right, of_org
 
 router = APIRouter(tags=["organizations"])
@@ -43,6 +43,45 @@ async def delete_org(parts: PartsDep, caller: CallerDep, org: str) -> Json:
     """Delete an organization that owns no apps, with its tokens and what it was granted."""
     await parts.control.org_ending.delete(org, actor=caller.party)
     return {}
+
+
+@router.get("/orgs/{org}/cross_network_replays", dependencies=needs(Right.LOOK))
+async def cross_network_replays(parts: PartsDep, org: str) -> Json:
+    """Whether `fly-replay` crosses the networks of an organization."""
+    return _crossing(parts.control.orgs.get(org))
+
+
+@router.put("/orgs/{org}/cross_network_replays", dependencies=needs(Right.ADMIN))
+async def set_cross_network_replays(
+    parts: PartsDep, org: str, body: CrossNetworkReplaysBody
+) -> Json:
+    """Let `fly-replay` cross the networks of an organization, or not."""
+    return _crossing(await parts.control.replays.set_cross_network(org, body.allowed))
+
+
+@router.get("/orgs/{org}/replay_sources", dependencies=needs(Right.LOOK))
+async def replay_sources(parts: PartsDep, org: str) -> Json:
+    """The other organizations whose apps may replay requests to this one's."""
+    return _sources(parts.control.orgs.get(org))
+
+
+@router.post("/orgs/{org}/replay_sources", dependencies=needs(Right.ADMIN))
+async def change_replay_sources(
+    parts: PartsDep, caller: CallerDep, org: str, body: ReplaySourcesBody
+) -> Json:
+    """Add and remove organizations. The caller has to know those that it adds: 404 else."""
+    for source in body.add:
+        caller.must_know(of_org(source))
+    changed = await parts.control.replays.change_sources(org, add=body.add, remove=body.remove)
+    return _sources(changed)
+
+
+def _crossing(org: Org) -> Json:
+    return {"allowAllCrossNetworkReplays": org.cross_network_replays}
+
+
+def _sources(org: Org) -> Json:
+    return {"allowedReplaySourceOrgSlugs": list(org.replay_sources)}
 
 
 @router.get("/orgs/{org}/grants", dependencies=needs(Right.LOOK))

@@ -10,11 +10,14 @@ import typer
 from roost.cli import options, output
 from roost.cli.client import connect
 from roost.cli.command import command, new_group
+from roost.cli.commands import orgs_replays
 from roost.cli.commands.networks import print_networks
 from roost.cli.project import org_slug
 from roost.errors import RoostError
 
 app = new_group("Organizations.")
+app.add_typer(orgs_replays.crossing, name="cross-network-replays")
+app.add_typer(orgs_replays.sources, name="replay-sources")
 
 Slug = Annotated[str | None, typer.Argument(metavar="SLUG", help="Organization.")]
 
