@@ -128,12 +128,19 @@ def proxy_binary() -> Path:
 
 @contextlib.contextmanager
 def running_proxy(
-    path: Path, *, threads: int = 2, stderr: int | None = None, files: int | None = None
+    path: Path,
+    *,
+    threads: int = 2,
+    stderr: int | None = None,
+    files: int | None = None,
+    standby: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A proxy with its control socket at ``path``, killed at the end; ``stderr`` as in Popen,
-    ``files`` limits its open files.
+    ``files`` limits its open files, ``standby`` has it wait for `take_over`.
     """
     command = [str(proxy_binary()), "--control", str(path), "--threads", str(threads)]
+    if standby:
+        command.append("--standby")
     if files is not None:
         command = ["prlimit", f"--nofile={files}:{files}", *command]
     with subprocess.Popen(command, stderr=stderr) as process:

@@ -12,7 +12,7 @@ use roost_wire::{Machine, Name};
 use crate::Micros;
 use crate::balance::{self, Ask, Standing};
 use crate::decision::{
-    Effect, Grant, Moment, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
+    Effect, Grant, Moment, Plea, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
 };
 use crate::entry::{Entry, Readiness, Turn};
 use crate::limits::{HELD_BYTES_APP, MAX_FALSE_STARTS};
@@ -27,8 +27,10 @@ pub type LoadLine = (Name, u16, u32, u32);
 pub struct AppState {
     pub(crate) entries: Vec<Entry>,
     pub(crate) queue: Queue,
-    next_epoch: u64,
-    active: bool,
+    pub(crate) next_epoch: u64,
+    pub(crate) active: bool,
+    /// Another proxy has taken over and decides.
+    pub(crate) guest: bool,
 }
 
 // === calls ===
@@ -36,6 +38,9 @@ pub struct AppState {
 impl AppState {
     /// Reserves a unit of load for a call, or puts it in line.
     pub fn acquire(&mut self, request: Request<'_>, at: Moment<'_>) -> (Verdict, Vec<Effect>) {
+        if self.guest {
+            return self.plead(request, at);
+        }
         self.expire_wakes(at);
         let mut effects = Vec::new();
         // Who comes later must not pass those who wait for the same port.
@@ -65,7 +70,7 @@ impl AppState {
         else {
             return (false, Vec::new());
         };
-        let takes_calls = entry.machine.state.is_up() && !entry.draining;
+        let takes_calls = entry.machine.state.is_up() && !entry.draining && !self.guest;
         if let Some(service) = entry.service_mut(key.internal_port) {
             service.load = service.load.saturating_sub(1);
         }
@@ -101,6 +106,21 @@ impl AppState {
         let refusal = self.why_late(&waiter, at.now);
         self.expire_wakes(at);
         Some((refusal, self.settle(at)))
+    }
+
+    /// A place in the line of those for whom another proxy is asked.
+    fn plead(&mut self, request: Request<'_>, at: Moment<'_>) -> (Verdict, Vec<Effect>) {
+        let verdict = self.enqueue(request, at);
+        let effects = match verdict {
+            Verdict::Wait { waiter, .. } => vec![Effect::Ask(Plea {
+                waiter,
+                port: request.port,
+                exclude: request.exclude.to_vec(),
+                wish: request.wish.cloned().map(Box::new),
+            })],
+            Verdict::Use(_) | Verdict::Refuse(_) => Vec::new(),
+        };
+        (verdict, effects)
     }
 
     /// The verdict and a place in line; effects of the same `acquire` may already speak of it.
@@ -228,6 +248,9 @@ impl AppState {
 
     /// Asked by who tries a port, now and then. After [`ProbeWish::Stop`] it must not go on.
     pub fn probe_wish(&mut self, epoch: u64, internal_port: u16) -> ProbeWish {
+        if self.guest {
+            return ProbeWish::Stop;
+        }
         let ports: Vec<u16> = self.queue.ports().collect();
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.epoch == epoch) else {
             return ProbeWish::Stop;
@@ -415,9 +438,9 @@ impl AppState {
     }
 
     /// Goes along the line: who can be served is, who cannot hope any more is told.
-    fn settle(&mut self, at: Moment<'_>) -> Vec<Effect> {
+    pub(crate) fn settle(&mut self, at: Moment<'_>) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if self.queue.is_empty() {
+        if self.guest || self.queue.is_empty() {
             return effects;
         }
         let mut blocked: Vec<u16> = Vec::new();

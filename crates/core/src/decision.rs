@@ -92,6 +92,21 @@ pub enum Effect {
     Wake(Arc<Machine>),
     /// Try a port until it accepts, then call [`crate::AppState::ready`].
     Probe(Probe),
+    /// Ask the proxy that has taken over for a unit.
+    Ask(Plea),
+}
+
+/// One who waits for a unit that another proxy has to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plea {
+    /// Who waits.
+    pub waiter: WaiterId,
+    /// The external port.
+    pub port: u16,
+    /// Machines not to take.
+    pub exclude: Vec<Name>,
+    /// Which of them it would have.
+    pub wish: Option<Box<Wish>>,
 }
 
 /// A port to be tried.
@@ -183,6 +198,16 @@ pub enum Refusal {
         /// Its sentence.
         message: Name,
     },
+    /// The proxy that has taken over said so.
+    #[error("{message}")]
+    Relayed {
+        /// Its code for a raw connection.
+        code: Name,
+        /// Its code for a request.
+        http_code: Name,
+        /// Its sentence.
+        message: Name,
+    },
 }
 
 impl Refusal {
@@ -200,7 +225,8 @@ impl Refusal {
             Self::WakeTimeout { .. } => "PM03",
             Self::NotListening { .. } => "PM05",
             Self::FalseStarts(_) => "PM07",
-            Self::WakeFailed { code, .. } => code,
+            Self::Relayed { http_code, .. } if http => http_code,
+            Self::WakeFailed { code, .. } | Self::Relayed { code, .. } => code,
         }
     }
 }

@@ -7,6 +7,7 @@ mod app;
 mod balance;
 mod decision;
 mod entry;
+mod guest;
 mod limits;
 mod queue;
 mod regions;
@@ -15,9 +16,10 @@ mod wish;
 
 pub use app::{AppState, LoadLine};
 pub use decision::{
-    Effect, Grant, Moment, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
+    Effect, Grant, Moment, Plea, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
 };
 
+pub use guest::HandedOver;
 pub use limits::Limits;
 pub use table::{Call, Offer, Release, Table, Touched};
 pub use wish::Wish;

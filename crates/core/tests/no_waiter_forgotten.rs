@@ -108,6 +108,7 @@ impl World {
                     self.wakes.insert(machine.id.to_string());
                 }
                 Effect::Probe(probe) => self.probes.push((probe.epoch, probe.internal_port)),
+                Effect::Ask(ask) => panic!("{ask:?}: nobody has taken over"),
             }
         }
     }

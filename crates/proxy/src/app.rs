@@ -5,10 +5,10 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use roost_core::{
-    AppState, Effect, Grant, LoadLine, Moment, Probe, ProbeWish, Refusal, Request, SlotKey,
-    Verdict, WaiterId,
+    AppState, Effect, Grant, HandedOver, LoadLine, Moment, Plea, Probe, ProbeWish, Refusal,
+    Request, Verdict, WaiterId, Wish,
 };
-use roost_wire::{Machine, Name, Up};
+use roost_wire::{Elder, Machine, Name, Up, Wished};
 use tokio::sync::oneshot;
 
 use crate::shared::{Config, Shared, lock};
@@ -55,6 +55,15 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// For a thread that is not a worker.
+    pub(crate) fn new(shared: &'a Shared, config: &'a Config) -> Self {
+        Self {
+            shared,
+            config,
+            random: shared.now().wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        }
+    }
+
     fn moment(self) -> Moment<'a> {
         Moment {
             now: self.shared.now(),
@@ -65,12 +74,14 @@ impl<'a> Context<'a> {
 }
 
 impl AppHandle {
-    /// An app without Machines.
-    pub(crate) fn new(name: Name) -> Self {
-        Self {
-            name,
-            cell: Mutex::default(),
+    /// An app without Machines; as a `guest` another process decides.
+    pub(crate) fn new(name: Name, guest: bool) -> Self {
+        let mut cell = Cell::default();
+        if guest {
+            cell.state.hand_over();
         }
+        let cell = Mutex::new(cell);
+        Self { name, cell }
     }
 
     /// Reserves a unit or enters the line.
@@ -95,16 +106,34 @@ impl AppHandle {
     }
 
     /// Gives a unit back; says whether the Machine goes on taking calls.
-    pub(crate) fn release(self: &Arc<Self>, key: SlotKey, context: Context<'_>) -> bool {
-        let mut cell = lock(&self.cell);
-        let (takes_calls, effects) = cell.state.release(key, context.moment());
-        self.run(&mut cell, effects, None, context.shared);
+    pub(crate) fn release(self: &Arc<Self>, grant: &Grant, context: Context<'_>) -> bool {
+        self.give_back(&mut lock(&self.cell), grant, context)
+    }
+
+    fn give_back(self: &Arc<Self>, cell: &mut Cell, grant: &Grant, context: Context<'_>) -> bool {
+        if cell.state.is_guest() && cell.state.counts(grant.key) {
+            context.shared.heir.tell(Elder::Release {
+                app: self.name.clone(),
+                machine: grant.machine.id.clone(),
+                port: grant.internal_port,
+            });
+        }
+        let (takes_calls, effects) = cell.state.release(grant.key, context.moment());
+        self.run(cell, effects, None, context.shared);
         takes_calls
     }
 
     /// The Machine refused a connection.
-    pub(crate) fn refused(&self, key: SlotKey) {
-        lock(&self.cell).state.refused(key);
+    pub(crate) fn refused(&self, grant: &Grant, shared: &Shared) {
+        let mut cell = lock(&self.cell);
+        cell.state.refused(grant.key);
+        if cell.state.is_guest() {
+            shared.heir.tell(Elder::Unreachable {
+                app: self.name.clone(),
+                machine: grant.machine.id.clone(),
+                port: grant.internal_port,
+            });
+        }
     }
 
     /// Ends a wait: out of the line, or an answer on its way is given back.
@@ -117,11 +146,18 @@ impl AppHandle {
         let mut cell = lock(&self.cell);
         cell.waiting.remove(&waiter);
         if cell.state.cancel(waiter) {
+            self.unask(&cell, waiter, context.shared);
             return;
         }
         if let Ok(Ok(granted)) = told.try_recv() {
-            let (_, effects) = cell.state.release(granted.grant.key, context.moment());
-            self.run(&mut cell, effects, None, context.shared);
+            self.give_back(&mut cell, &granted.grant, context);
+        }
+    }
+
+    fn unask(&self, cell: &Cell, waiter: WaiterId, shared: &Shared) {
+        if cell.state.is_guest() {
+            let (app, waiter) = (self.name.clone(), waiter.0);
+            shared.heir.tell(Elder::Unask { app, waiter });
         }
     }
 
@@ -134,6 +170,7 @@ impl AppHandle {
         let mut cell = lock(&self.cell);
         let (refusal, effects) = cell.state.timed_out(waiter, context.moment())?;
         cell.waiting.remove(&waiter);
+        self.unask(&cell, waiter, context.shared);
         self.run(&mut cell, effects, None, context.shared);
         Some(refusal)
     }
@@ -221,6 +258,104 @@ impl AppHandle {
         lock(&self.cell).state.wakes(awaited)
     }
 
+    /// Another process decides from now on: tells it what is under way here, and who waits.
+    pub(crate) fn hand_over(&self, shared: &Shared) {
+        let mut cell = lock(&self.cell);
+        let HandedOver {
+            units,
+            draining,
+            asks,
+        } = cell.state.hand_over();
+        let app = self.name.clone();
+        if !units.is_empty() || !draining.is_empty() {
+            shared.heir.tell(Elder::Load {
+                app,
+                units,
+                draining,
+            });
+        }
+        for ask in asks {
+            self.ask(ask, shared);
+        }
+    }
+
+    /// It came to nothing: decides again.
+    pub(crate) fn take_back(self: &Arc<Self>, context: Context<'_>) {
+        self.change(context, AppState::take_back);
+    }
+
+    /// The process that decides gave a unit to one who waits; it gets it back when nobody does.
+    pub(crate) fn granted(
+        self: &Arc<Self>,
+        waiter: WaiterId,
+        machine: &Arc<Machine>,
+        port: u16,
+        context: Context<'_>,
+    ) {
+        let mut cell = lock(&self.cell);
+        let granted = cell.state.granted(waiter, machine, port, context.moment());
+        if let Some(grant) = granted {
+            cell.answer(waiter, Ok(Granted { grant, early: None }));
+            self.list(&mut cell, context.shared);
+        } else {
+            cell.answer(waiter, Err(Refusal::Exhausted));
+            let (app, machine) = (self.name.clone(), machine.id.clone());
+            context
+                .shared
+                .heir
+                .tell(Elder::Release { app, machine, port });
+        }
+    }
+
+    /// The process that decides had nothing for one who waits.
+    pub(crate) fn refused_there(
+        self: &Arc<Self>,
+        waiter: WaiterId,
+        refusal: Refusal,
+        shared: &Shared,
+    ) {
+        let mut cell = lock(&self.cell);
+        let effects = cell.state.refused_there(waiter, refusal);
+        self.run(&mut cell, effects.into_iter().collect(), None, shared);
+    }
+
+    /// Counts units that another process holds; as many as there still is a Machine for.
+    pub(crate) fn count_units(
+        self: &Arc<Self>,
+        machine: &str,
+        port: u16,
+        units: u32,
+        shared: &Shared,
+    ) -> Vec<Grant> {
+        let mut cell = lock(&self.cell);
+        let counted = (0..units).map_while(|_| cell.state.count_unit(machine, port));
+        let counted = counted.collect();
+        self.list(&mut cell, shared);
+        counted
+    }
+
+    /// Goes on with a drain that another process began.
+    pub(crate) fn continue_drain(&self, machine: &str) {
+        lock(&self.cell).state.continue_drain(machine);
+    }
+
+    fn ask(&self, plea: Plea, shared: &Shared) {
+        let wished = |wish: Box<Wish>| {
+            Box::new(Wished {
+                instance: wish.instance,
+                regions: wish.regions,
+                strict: wish.strict,
+            })
+        };
+        shared.heir.tell(Elder::Ask {
+            app: self.name.clone(),
+            waiter: plea.waiter.0,
+            port: plea.port,
+            exclude: plea.exclude,
+            wish: plea.wish.map(wished),
+        });
+    }
+
     fn change(
         self: &Arc<Self>,
         context: Context<'_>,
@@ -253,6 +388,7 @@ impl AppHandle {
                     shared.up(Up::Wake { machine, app });
                 }
                 Effect::Probe(probe) => shared.prober.probe(self.clone(), probe),
+                Effect::Ask(ask) => self.ask(ask, shared),
             }
         }
         self.list(cell, shared);

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
-const USAGE: &str = "usage: roost-proxy --control PATH [--threads N]";
+use roost_wire::Role;
+
+const USAGE: &str = "usage: roost-proxy --control PATH [--threads N] [--standby]";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,13 +15,25 @@ pub(crate) struct Arguments {
     pub(crate) control: PathBuf,
     /// Worker threads.
     pub(crate) threads: usize,
+    /// Accept nothing until the agent says `take_over`.
+    pub(crate) standby: bool,
 }
 
 impl Arguments {
+    /// What the process does first.
+    pub(crate) fn role(&self) -> Role {
+        if self.standby {
+            Role::Standby
+        } else {
+            Role::Serving
+        }
+    }
+
     /// Reads the arguments after the program's name; the error is a sentence for the user.
     pub(crate) fn parse(mut rest: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let mut control = None;
         let mut threads = None;
+        let mut standby = false;
         while let Some(word) = rest.next() {
             let mut value = || {
                 rest.next()
@@ -27,6 +41,7 @@ impl Arguments {
             };
             match word.to_str() {
                 Some("--control") => control = Some(PathBuf::from(value()?)),
+                Some("--standby") => standby = true,
                 Some("--threads") => threads = Some(count(&value()?)?),
                 _ => return Err(format!("unknown argument {}; {USAGE}", word.display())),
             }
@@ -35,6 +50,7 @@ impl Arguments {
         Ok(Self {
             control: control.ok_or(USAGE)?,
             threads: threads.unwrap_or_else(cores),
+            standby,
         })
     }
 }
@@ -54,16 +70,17 @@ mod tests {
         Arguments::parse(words.iter().map(OsString::from))
     }
 
-    /// Both options are read; a missing path, a bad count and an unknown word are refused.
+    /// All options are read; a missing path, a bad count and an unknown word are refused.
     #[test]
     fn reads_the_command_line() {
         let threads = 3;
         let wanted = Arguments {
             control: "/tmp/x".into(),
             threads,
+            standby: true,
         };
         assert_eq!(
-            parse(&["--control", "/tmp/x", "--threads", "3"]),
+            parse(&["--control", "/tmp/x", "--threads", "3", "--standby"]),
             Ok(wanted)
         );
         for bad in [

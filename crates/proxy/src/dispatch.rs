@@ -298,7 +298,10 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        let before = self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if before == 1 && self.shared.stopping() {
+            self.shared.quiet.notify_one();
+        }
         if self.public {
             self.shared.from_outside.fetch_sub(1, Ordering::Relaxed);
         }

@@ -107,6 +107,15 @@ impl Groups {
         });
     }
 
+    /// Ends every connection. Those that come later are not ended.
+    pub(crate) fn end_all(&self) {
+        self.known.strangers.turn(Phase::Over);
+        let all = std::mem::take(&mut *self.known.by_app.borrow_mut());
+        all.values()
+            .flatten()
+            .for_each(|group| group.turn(Phase::Over));
+    }
+
     /// Has every connection look again whether it should go on.
     pub(crate) fn wake_all(&self) {
         self.known.strangers.wake();

@@ -20,6 +20,7 @@ use crate::applog::Text;
 use crate::dispatch::dispatch;
 use crate::dns;
 use crate::netns::Netns;
+use crate::sockets::Held;
 use crate::worker::Worker;
 
 /// How long accepting rests when the process has no room for another connection.
@@ -37,12 +38,12 @@ pub(crate) struct Listeners {
     worker: Rc<Worker>,
     mailbox: usize,
     networks: HashMap<Name, Open>,
-    closed: bool,
 }
 
 struct Open {
     netns: Arc<Netns>,
-    places: HashMap<SocketAddr, Task>,
+    /// The tasks that accept at a place: one, or one for each socket that was inherited.
+    places: HashMap<SocketAddr, Vec<Task>>,
     dns: Option<dns::Server>,
     public: bool,
     /// Looks again later at what could not be opened.
@@ -64,14 +65,13 @@ impl Listeners {
             worker,
             mailbox,
             networks: HashMap::new(),
-            closed: false,
         }
     }
 
     /// Opens and closes all that the table asks for on one network.
     pub(crate) fn reconcile(&mut self, network: &Name) {
         let shared = self.worker.shared.clone();
-        let netns = shared.netns(network).filter(|_| !self.closed);
+        let netns = shared.netns(network).filter(|_| shared.listens());
         let Some(netns) = netns else {
             self.networks.remove(network);
             return;
@@ -99,9 +99,10 @@ impl Listeners {
         open.public = public;
         open.places.retain(|at, _| wanted.binary_search(at).is_ok());
         shared.unbound.retain(network, &wanted);
-        let mut fine = open.serve_names(&self.worker, network, !public);
+        let mailbox = self.mailbox;
+        let mut fine = open.serve_names(&self.worker, network, mailbox, !public);
         for at in wanted {
-            fine &= open.listen(&self.worker, network, at);
+            fine &= open.listen(&self.worker, network, mailbox, at);
         }
         if !fine {
             open.look_again(&self.worker, network, self.mailbox);
@@ -117,29 +118,48 @@ impl Listeners {
         if !self.worker.shared.table().is_place(network, &at) {
             open.places.remove(&at);
             self.worker.shared.unbound.remove(network, at);
-        } else if !open.listen(&self.worker, network, at) {
+        } else if !open.listen(&self.worker, network, self.mailbox, at) {
             open.look_again(&self.worker, network, self.mailbox);
         }
     }
 
-    /// Closes everything for good.
-    pub(crate) fn close_all(&mut self) {
-        self.closed = true;
-        self.networks.clear();
+    /// Opens or closes everything, as the process's phase asks.
+    pub(crate) fn follow(&mut self) {
+        let shared = self.worker.shared.clone();
+        if !shared.listens() {
+            self.networks.clear();
+            return;
+        }
+        let ids: Vec<Name> = {
+            let table = shared.table();
+            table.networks().map(|network| network.id.clone()).collect()
+        };
+        for id in &ids {
+            self.reconcile(id);
+        }
     }
 }
 
 impl Open {
     /// Listens at a place; `false` when that is not possible now.
-    fn listen(&mut self, worker: &Rc<Worker>, network: &Name, at: SocketAddr) -> bool {
+    fn listen(
+        &mut self,
+        worker: &Rc<Worker>,
+        network: &Name,
+        mailbox: usize,
+        at: SocketAddr,
+    ) -> bool {
         if self.places.contains_key(&at) {
             return true;
         }
-        match open_listener(&self.netns, at) {
-            Ok(listener) => {
-                let accepting = accept_all(worker.clone(), network.clone(), self.public, listener);
-                let task = Task(spawn_local(accepting).abort_handle());
-                self.places.insert(at, task);
+        match open_listeners(worker, &self.netns, at, mailbox) {
+            Ok(listeners) => {
+                let public = self.public;
+                let accept =
+                    |listener| accept_all(worker.clone(), network.clone(), public, listener);
+                let tasks = listeners.into_iter().map(accept);
+                let tasks = tasks.map(|task| Task(spawn_local(task).abort_handle()));
+                self.places.insert(at, tasks.collect());
                 worker.shared.unbound.remove(network, at);
                 true
             }
@@ -154,11 +174,17 @@ impl Open {
     }
 
     /// Serves DNS where that is `wanted`; `false` when it is not possible now.
-    fn serve_names(&mut self, worker: &Rc<Worker>, network: &Name, wanted: bool) -> bool {
+    fn serve_names(
+        &mut self,
+        worker: &Rc<Worker>,
+        network: &Name,
+        mailbox: usize,
+        wanted: bool,
+    ) -> bool {
         if !wanted {
             self.dns = None;
         } else if self.dns.is_none() {
-            match dns::spawn(&worker.shared, network, &self.netns) {
+            match dns::spawn(&worker.shared, network, &self.netns, mailbox) {
                 Ok(server) => self.dns = Some(server),
                 Err(error) => {
                     tracing::warn!(%network, %error, "cannot serve DNS");
@@ -197,18 +223,25 @@ fn tell_apps(worker: &Worker, network: &Name, at: SocketAddr, error: &io::Error)
     }
 }
 
-fn open_listener(netns: &Netns, at: SocketAddr) -> io::Result<TcpListener> {
-    let listener = netns.listen(at)?;
-    // Accepted sockets inherit it, which saves a system call each.
-    let socket = socket2::SockRef::from(&listener);
-    socket.set_tcp_nodelay(true)?;
-    // A caller whose namespace went away without a word would keep its unit of load for ever. A
-    // frozen one is no such case: its kernel answers.
-    socket.set_tcp_keepalive(&KEEPALIVE)?;
-    TcpListener::from_std(listener)
+fn open_listeners(
+    worker: &Worker,
+    netns: &Netns,
+    at: SocketAddr,
+    mailbox: usize,
+) -> io::Result<Vec<Held<TcpListener>>> {
+    let listeners = worker.shared.sockets.tcp(netns, at, mailbox)?;
+    for listener in &listeners {
+        // Accepted sockets inherit it, which saves a system call each.
+        let socket = socket2::SockRef::from(&**listener);
+        socket.set_tcp_nodelay(true)?;
+        // A caller whose namespace went away without a word would keep its unit of load for ever. A
+        // frozen one is no such case: its kernel answers.
+        socket.set_tcp_keepalive(&KEEPALIVE)?;
+    }
+    Ok(listeners)
 }
 
-async fn accept_all(worker: Rc<Worker>, network: Name, public: bool, listener: TcpListener) {
+async fn accept_all(worker: Rc<Worker>, network: Name, public: bool, listener: Held<TcpListener>) {
     let shared = worker.shared.clone();
     loop {
         // Room is looked for when somebody comes: every listener would take one more otherwise.

@@ -31,8 +31,10 @@ pub(crate) struct Mail {
     pub(crate) purges: HashSet<Name>,
     /// Who wants to know when all of it is done.
     pub(crate) done: Vec<oneshot::Sender<()>>,
-    /// The process is ending.
-    pub(crate) stop: bool,
+    /// The process's phase has changed.
+    pub(crate) turned: bool,
+    /// No connection may go on.
+    pub(crate) over: bool,
 }
 
 impl Mailbox {
@@ -66,9 +68,15 @@ impl Mailbox {
         told
     }
 
-    /// Asks to close all listeners.
-    pub(crate) fn stop(&self) {
-        lock(&self.mail).stop = true;
+    /// Asks to follow the process's phase.
+    pub(crate) fn turn(&self) {
+        lock(&self.mail).turned = true;
+        self.arrived.notify_one();
+    }
+
+    /// Asks to reset every connection.
+    pub(crate) fn over(&self) {
+        lock(&self.mail).over = true;
         self.arrived.notify_one();
     }
 

@@ -1,6 +1,6 @@
 //! `roost-proxy`: the data plane of one host.
 //!
-//! `roost-proxy --control PATH [--threads N]` listens on a Unix socket for the agent and does what
+//! `roost-proxy --control PATH [--threads N] [--standby]` listens on a Unix socket for the agent and does what
 //! `protocol/control.md` says. One thread per core moves bytes, one speaks with the agent, one tries
 //! the ports of Machines that are coming up.
 
@@ -17,17 +17,20 @@ mod dns;
 mod fly_src;
 mod greeting;
 mod group;
+mod handover;
 mod http;
 mod http2;
 mod listen;
 mod mailbox;
 mod netns;
+mod phase;
 mod probe;
 mod proxy_proto;
 mod relay;
 mod route;
 mod seldom;
 mod shared;
+mod sockets;
 mod splice;
 mod tcp;
 mod unbound;
@@ -77,9 +80,12 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     let files = raise_file_limit();
     let runtime = new_runtime()?;
     let signals = runtime.block_on(async { control::Signals::take_over() })?;
+    let handover = arguments.control.with_extension("hand");
+    let heirs = control::bind(&handover)?;
     let listener = control::bind(&arguments.control)?;
     let (prober, jobs) = Prober::new();
-    let (shared, lines) = Shared::new(arguments.threads, Budget::of(files), prober);
+    let budget = Budget::of(files);
+    let (shared, lines) = Shared::new(arguments.threads, budget, prober, arguments.role());
     let shared = Arc::new(shared);
     let weak = Arc::downgrade(&shared);
     spawn("probe", move || probe::run(&jobs, &weak))?;
@@ -93,9 +99,11 @@ fn run(arguments: &Arguments) -> io::Result<()> {
             }
         })?;
     }
-    let served = runtime.block_on(control::serve(shared, listener, lines, signals));
-    if let Err(error) = std::fs::remove_file(&arguments.control) {
-        tracing::debug!(%error, "the control socket was gone already");
+    let served = runtime.block_on(control::serve(shared, listener, heirs, lines, signals));
+    for path in [&arguments.control, &handover] {
+        if let Err(error) = std::fs::remove_file(path) {
+            tracing::debug!(%error, path = %path.display(), "the socket was gone already");
+        }
     }
     served
 }

@@ -45,6 +45,11 @@ impl Netns {
         self.identity == other.identity
     }
 
+    /// Device and inode, the same in every process.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
     /// Runs `make` with the calling thread inside the namespace. `make` must not keep the thread.
     pub(crate) fn within<T>(&self, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         HOME.with(|home| {

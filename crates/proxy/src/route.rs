@@ -182,7 +182,7 @@ impl Slot {
         let (machine, port) = (self.machine(), self.grant.internal_port);
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         if refused {
-            self.app.refused(self.grant.key);
+            self.app.refused(&self.grant, &self.worker.shared);
         }
         let (code, what) = match error.kind() {
             io::ErrorKind::ConnectionRefused => ("PC01", "refused the connection"),
@@ -212,8 +212,7 @@ impl Slot {
             return false;
         }
         let config = self.worker.config();
-        self.app
-            .release(self.grant.key, self.worker.context(&config))
+        self.app.release(&self.grant, self.worker.context(&config))
     }
 }
 

@@ -1,22 +1,25 @@
 //! What all threads share: the table, the apps' routing state, settings, and the way up to the agent.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use roost_core::{Limits, Micros, Table};
-use roost_wire::{Level, Name, Settings, Up};
-use tokio::sync::mpsc;
+use roost_wire::{Level, Name, Role, Settings, Up};
+use tokio::sync::{Notify, mpsc};
 
 use crate::app::AppHandle;
 use crate::applog::{AppLog, Text};
 use crate::budget::Budget;
 use crate::fly_src::{KeyError, Signer};
+use crate::handover::Heirs;
 use crate::mailbox::Mailbox;
 use crate::netns::Netns;
+use crate::phase::{Phase, Turn};
 use crate::probe::Prober;
 use crate::seldom::Seldom;
+use crate::sockets::Sockets;
 use crate::splice::Pipes;
 use crate::unbound::Unbound;
 
@@ -42,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     /// Client connections that are open.
     pub(crate) connections: AtomicUsize,
+    /// Told when the last of them has ended, once the process ends with it.
+    pub(crate) quiet: Notify,
     /// How many of them there may be.
     pub(crate) max_connections: usize,
     /// Those of them that came over public networks.
@@ -54,7 +59,16 @@ pub(crate) struct Shared {
     pub(crate) resting: Seldom,
     /// Calls that wait, over all apps.
     pub(crate) waiting: AtomicUsize,
-    stopping: AtomicBool,
+    /// The sockets that callers come to.
+    pub(crate) sockets: Arc<Sockets>,
+    /// What is still answered besides client connections, such as a name.
+    pub(crate) answering: AtomicUsize,
+    /// Processes whose units are counted here.
+    pub(crate) lending: AtomicUsize,
+    /// What this process does beside others.
+    pub(crate) phase: Phase,
+    /// Who has taken over.
+    pub(crate) heir: Heirs,
 }
 
 /// What the agent's `hello` said.
@@ -103,6 +117,7 @@ impl Shared {
         threads: usize,
         budget: Budget,
         prober: Prober,
+        role: Role,
     ) -> (Self, mpsc::Receiver<Up>) {
         let (up, lines) = mpsc::channel(UPWARD_BOUND);
         let shared = Self {
@@ -118,13 +133,18 @@ impl Shared {
             prober,
             mailboxes: (0..threads).map(|_| Arc::new(Mailbox::default())).collect(),
             connections: AtomicUsize::new(0),
+            quiet: Notify::new(),
             max_connections: budget.connections,
             from_outside: AtomicUsize::new(0),
             pipes: Pipes::new(budget.pipes),
             unbound: Unbound::default(),
             resting: Seldom::default(),
             waiting: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
+            sockets: Arc::new(Sockets::new(threads)),
+            answering: AtomicUsize::new(0),
+            lending: AtomicUsize::new(0),
+            phase: Phase::new(role),
+            heir: Heirs::default(),
         };
         (shared, lines)
     }
@@ -161,8 +181,14 @@ impl Shared {
     /// The routing state of an app, made when it is not there.
     pub(crate) fn app_or_new(&self, name: &Name) -> Arc<AppHandle> {
         let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(AppHandle::new(name.clone()));
+        let new = || Arc::new(AppHandle::new(name.clone(), self.heir.decides()));
         apps.entry(name.clone()).or_insert_with(new).clone()
+    }
+
+    /// The routing state of all apps.
+    pub(crate) fn apps(&self) -> Vec<Arc<AppHandle>> {
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        apps.values().cloned().collect()
     }
 
     /// Forgets the routing state of an app. Those who use it still go on.
@@ -295,18 +321,31 @@ impl Shared {
         }
     }
 
-    /// Whether the process is ending: nothing new is accepted, and an unused client connection
-    /// should be closed.
+    /// Whether the process is ending, now or when its connections have: a client connection should be
+    /// closed as soon as its client cannot be surprised by it.
     pub(crate) fn stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        matches!(self.phase.role(), Role::Draining | Role::Stopping)
     }
 
-    /// Begins the end: listeners close.
-    pub(crate) fn begin_stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        for mailbox in &self.mailboxes {
-            mailbox.stop();
+    /// Whether an unused client connection should be closed at once, though its client may be sending.
+    pub(crate) fn hurries(&self) -> bool {
+        self.phase.role() == Role::Stopping
+    }
+
+    /// Whether connections are accepted.
+    pub(crate) fn listens(&self) -> bool {
+        self.phase.role() == Role::Serving
+    }
+
+    /// Goes on to another phase, and has the workers follow; `false` when there is no way to it.
+    pub(crate) fn turn(&self, turn: Turn) -> bool {
+        let turned = self.phase.turn(turn);
+        if turned {
+            for mailbox in &self.mailboxes {
+                mailbox.turn();
+            }
         }
+        turned
     }
 
     /// The apps that have something to report; each has to be put back by

@@ -59,9 +59,14 @@ impl Worker {
         kept.1.clone()
     }
 
-    /// Whether a connection should end as soon as nothing is under way on it.
+    /// Whether a connection should end as soon as its client has been told.
     pub(crate) fn is_ending(&self, target: &Target) -> bool {
         target.group.is_closing() || self.shared.stopping()
+    }
+
+    /// Whether it should end though its client may be sending at this moment.
+    pub(crate) fn ends_at_once(&self, target: &Target) -> bool {
+        target.group.is_closing() || self.shared.hurries()
     }
 
     pub(crate) fn context<'a>(&'a self, config: &'a Config) -> Context<'a> {
@@ -93,22 +98,30 @@ impl Worker {
             wish: None,
             held_bytes,
         };
+        match self.unit(&target.app, request).await {
+            Ok(granted) => Ok(Slot::new(self.clone(), target.app.clone(), granted)),
+            Err(refusal) => Err(RouteError::new(&refusal, http)),
+        }
+    }
+
+    /// As [`Self::acquire`], without what gives the unit back.
+    pub(crate) async fn unit(
+        self: &Rc<Self>,
+        app: &Arc<AppHandle>,
+        request: Request<'_>,
+    ) -> Answer {
         let config = self.config();
-        let answer = match target.app.acquire(request, self.context(&config)) {
+        match app.acquire(request, self.context(&config)) {
             Acquired::Now(answer) => answer,
             Acquired::Later(waiter, deadline, told) => {
                 let wait = Wait {
                     worker: self,
-                    app: &target.app,
+                    app,
                     waiter,
                     told,
                 };
                 wait.answer(deadline).await
             }
-        };
-        match answer {
-            Ok(granted) => Ok(Slot::new(self.clone(), target.app.clone(), granted)),
-            Err(refusal) => Err(RouteError::new(&refusal, http)),
         }
     }
 
@@ -152,6 +165,13 @@ impl Worker {
         let mut listeners = Listeners::new(self.clone(), index);
         loop {
             let mail = mailbox.next().await;
+            if mail.turned {
+                listeners.follow();
+                if self.shared.stopping() {
+                    self.pool.purge_all();
+                }
+                self.groups.wake_all();
+            }
             for network in &mail.networks {
                 listeners.reconcile(network);
             }
@@ -161,9 +181,8 @@ impl Worker {
             for machine in &mail.purges {
                 self.pool.purge(machine);
             }
-            if mail.stop {
-                listeners.close_all();
-                self.groups.wake_all();
+            if mail.over {
+                self.groups.end_all();
             }
             for release in &mail.released {
                 self.groups.release(release);

@@ -72,6 +72,14 @@ pub enum Down {
         /// One sentence.
         message: Name,
     },
+    /// Take over from other proxies, then accept connections.
+    TakeOver {
+        /// Their control sockets.
+        from: Vec<String>,
+        /// How long connections may go on there.
+        #[serde(default)]
+        drain_ms: u64,
+    },
     /// Ask for counters.
     Stats,
     /// End gracefully.

@@ -6,6 +6,7 @@
 mod certificate;
 mod down;
 mod entity;
+mod handover;
 mod line;
 mod state;
 mod up;
@@ -17,9 +18,10 @@ pub use entity::{
     MachineState, Name, Network, Port, Protocol, ProxyProtoOptions, ProxyProtoVersion, ReplayRule,
     Service, SessionKind,
 };
+pub use handover::{Elder, HANDOVER, Heir, MAX_DESCRIPTORS, SocketAt, SocketKind, Wished};
 pub use line::{DecodeError, LineReader, MAX_LINE, decode, encode};
 pub use state::{Change, State};
-pub use up::{Ack, Level, Up};
+pub use up::{Ack, Level, Role, Up};
 
 /// The protocol version spoken by this crate.
 pub const PROTOCOL: u32 = 1;

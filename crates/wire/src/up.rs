@@ -20,6 +20,9 @@ pub enum Up {
         version: Name,
         /// Its process id.
         pid: u32,
+        /// What it does.
+        #[serde(default)]
+        role: Role,
     },
     /// Somebody waits for a Machine.
     Wake {
@@ -85,9 +88,29 @@ pub struct Ack {
     /// Answer to `drain`: the Machine's load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<u32>,
+    /// Answer to `take_over`: how many sockets came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<usize>,
     /// Answer to `stats`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<BTreeMap<String, u64>>,
+}
+
+/// What a proxy does, while perhaps another one runs beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Accepts nothing yet: it waits for `take_over`.
+    Standby,
+    /// Accepts connections.
+    #[default]
+    Serving,
+    /// Gives everything to another one at this moment.
+    Handing,
+    /// Another one has taken over: its own connections go on until they end.
+    Draining,
+    /// Is about to end.
+    Stopping,
 }
 
 /// Severity of a log line.

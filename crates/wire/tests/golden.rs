@@ -9,9 +9,14 @@
     clippy::indexing_slicing
 )]
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 
-use roost_wire::{Ack, Address, Down, DownLine, Entity, Level, Up, decode, encode};
+use roost_wire::{
+    Ack, Address, Down, DownLine, Elder, Entity, Heir, Level, Role, Up, decode, encode,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 fn lines(direction: &str) -> Vec<(String, Value)> {
@@ -65,6 +70,29 @@ fn reads_every_downward_line() {
             "{name}"
         );
     }
+}
+
+fn hello_lines() -> [(&'static str, Up); 2] {
+    [
+        (
+            "up_hello",
+            Up::Hello {
+                protocol: 1,
+                version: "0.1.0".into(),
+                pid: 4711,
+                role: Role::Serving,
+            },
+        ),
+        (
+            "up_hello_standby",
+            Up::Hello {
+                protocol: 1,
+                version: "0.1.0".into(),
+                pid: 4712,
+                role: Role::Standby,
+            },
+        ),
+    ]
 }
 
 fn log_lines() -> [(&'static str, Up); 3] {
@@ -140,6 +168,14 @@ fn writes_every_upward_line() {
             Up::Ack(Ack {
                 seq: 11,
                 stats: Some(counters.into()),
+                ..ack.clone()
+            }),
+        ),
+        (
+            "up_ack_take_over",
+            Up::Ack(Ack {
+                seq: 13,
+                sockets: Some(10),
                 ..ack
             }),
         ),
@@ -148,14 +184,6 @@ fn writes_every_upward_line() {
             Up::Certificate {
                 app: app(),
                 audience: "acme".into(),
-            },
-        ),
-        (
-            "up_hello",
-            Up::Hello {
-                protocol: 1,
-                version: "0.1.0".into(),
-                pid: 4711,
             },
         ),
         (
@@ -185,6 +213,7 @@ fn writes_every_upward_line() {
     let mut written: Vec<(String, Value)> = log_lines()
         .iter()
         .chain(&made)
+        .chain(&hello_lines())
         .map(|(name, line)| {
             out.clear();
             encode(line, &mut out).unwrap();
@@ -263,4 +292,25 @@ fn keys_are_not_printed() {
     let (_, line) = &lines("down_hello_src_key")[0];
     let read: DownLine = decode(line.to_string().as_bytes()).unwrap();
     assert!(!format!("{read:?}").contains("AAEC"));
+}
+
+/// Nothing is lost of what two proxies say to each other, and unknown keys change nothing.
+#[test]
+fn reads_every_line_between_proxies() {
+    fn again<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, line: &Value) {
+        let read: T = serde_json::from_value(line.clone()).unwrap();
+        let written = serde_json::to_value(&read).unwrap();
+        assert!(contains(&written, line), "{name}: {written}");
+        let mut newer = line.clone();
+        newer["from_the_future"] = Value::from(1);
+        assert_eq!(serde_json::from_value::<T>(newer).unwrap(), read, "{name}");
+    }
+    let (elder, heir) = (lines("elder_"), lines("heir_"));
+    assert_eq!((elder.len(), heir.len()), (10, 5));
+    for (name, line) in &elder {
+        again::<Elder>(name, line);
+    }
+    for (name, line) in &heir {
+        again::<Heir>(name, line);
+    }
 }

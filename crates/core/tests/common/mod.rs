@@ -47,6 +47,7 @@ pub(crate) fn words(effects: &[Effect]) -> Vec<String> {
         Effect::Grant(waiter, grant) => format!("grant {} {}", waiter.0, grant.machine.id),
         Effect::Fail(waiter, refusal) => format!("fail {} {}", waiter.0, refusal.code(true)),
         Effect::Wake(machine) => format!("wake {}", machine.id),
+        Effect::Ask(ask) => format!("ask {} {}", ask.waiter.0, ask.port),
         Effect::Probe(probe) => format!("probe {} {}", probe.machine.id, probe.internal_port),
     };
     effects.iter().map(word).collect()

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use roost_core::Touched;
 use roost_wire::{App, Entity, Kind, Machine, Name, Network};
@@ -11,6 +12,9 @@ use tokio::sync::oneshot;
 use crate::app::Context;
 use crate::netns::Netns;
 use crate::shared::Shared;
+
+/// How long an answer waits for the workers; they answer within microseconds unless they are stuck.
+const WORKER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Creates or replaces one thing; says whether workers have something to do, the error is one sentence.
 pub(crate) fn put(shared: &Arc<Shared>, entity: Entity) -> Result<bool, String> {
@@ -23,12 +27,24 @@ pub(crate) fn put(shared: &Arc<Shared>, entity: Entity) -> Result<bool, String> 
 }
 
 /// Told by each worker when it has done everything asked so far.
-pub(crate) fn barrier(shared: &Arc<Shared>) -> Vec<oneshot::Receiver<()>> {
+fn barrier(shared: &Arc<Shared>) -> Vec<oneshot::Receiver<()>> {
     shared
         .mailboxes
         .iter()
         .map(|mailbox| mailbox.done())
         .collect()
+}
+
+/// Waits until the workers have done everything asked so far; `false` when one did not in time.
+pub(crate) async fn settled(shared: &Arc<Shared>) -> bool {
+    let workers = barrier(shared);
+    let all = async {
+        for worker in workers {
+            // A worker that is gone has nothing to do.
+            drop(worker.await);
+        }
+    };
+    tokio::time::timeout(WORKER_PATIENCE, all).await.is_ok()
 }
 
 /// Removes one thing, a missing one is fine; says whether workers have something to do.
@@ -78,9 +94,10 @@ pub(crate) fn retain(shared: &Arc<Shared>, seen: &HashSet<(Kind, Name)>) {
 pub(crate) fn drain(shared: &Arc<Shared>, machine: &Name, if_idle: bool) -> Option<(bool, u32)> {
     let app = shared.table().machine(machine)?.app.clone();
     let config = shared.config();
-    let (drained, load) = shared
-        .app(&app)?
-        .drain(machine, if_idle, context(shared, &config))?;
+    let (drained, load) =
+        shared
+            .app(&app)?
+            .drain(machine, if_idle, Context::new(shared, &config))?;
     if drained {
         purge(shared, machine);
     }
@@ -98,7 +115,7 @@ pub(crate) fn wake_failed(shared: &Arc<Shared>, machine: &Name, code: &Name, mes
     };
     let config = shared.config();
     if let Some(app) = shared.app(&app) {
-        app.wake_failed(machine, code, message, context(shared, &config));
+        app.wake_failed(machine, code, message, Context::new(shared, &config));
     }
 }
 
@@ -154,14 +171,14 @@ fn put_machine(shared: &Arc<Shared>, machine: Machine) -> bool {
     let config = shared.config();
     shared
         .app_or_new(&new.app)
-        .put(new, context(shared, &config));
+        .put(new, Context::new(shared, &config));
     tell_workers(shared, &touched)
 }
 
 fn leave_app(shared: &Arc<Shared>, machine: &Machine) {
     let config = shared.config();
     if let Some(app) = shared.app(&machine.app) {
-        app.remove(&machine.id, context(shared, &config));
+        app.remove(&machine.id, Context::new(shared, &config));
     }
     purge(shared, &machine.id);
     forget_if_empty(shared, &machine.app);
@@ -188,12 +205,4 @@ fn tell_workers(shared: &Arc<Shared>, touched: &Touched) -> bool {
         mailbox.touch(touched);
     }
     true
-}
-
-fn context<'a>(shared: &'a Shared, config: &'a crate::shared::Config) -> Context<'a> {
-    Context {
-        shared,
-        config,
-        random: shared.now().wrapping_mul(0x9E37_79B9_7F4A_7C15),
-    }
 }

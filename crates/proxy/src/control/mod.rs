@@ -8,5 +8,6 @@ mod server;
 mod session;
 mod socket;
 
+pub(crate) use apply::settled;
 pub(crate) use server::{Signals, serve};
 pub(crate) use socket::bind;

@@ -4,25 +4,29 @@ use std::collections::HashSet;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use roost_wire::{Ack, DecodeError, Down, DownLine, Entity, Kind, Name, PROTOCOL, Stage, Up};
+use roost_wire::{Ack, DecodeError, Down, DownLine, Entity, Kind, Name, PROTOCOL, Role, Stage, Up};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::control::apply::settled;
 use crate::control::session::Session;
 use crate::control::{apply, report};
+use crate::handover;
+use crate::phase::Turn;
 use crate::shared::{Config, Shared};
 
 /// How long connections may go on after SIGTERM.
 const SIGNAL_GRACE: Duration = Duration::from_secs(10);
 /// How often the end looks whether all connections have ended.
 const END_CHECK: Duration = Duration::from_millis(20);
-/// How long an answer waits for the workers; they answer within microseconds unless they are stuck.
-const WORKER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long connections that must not go on have for their end.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 struct Server {
     shared: Arc<Shared>,
@@ -30,6 +34,7 @@ struct Server {
     late: mpsc::Sender<(u64, Ack)>,
     /// Grows with each connection, so that a late answer goes to who asked.
     generation: u64,
+    /// When no connection may go on.
     stop_at: Option<Instant>,
     /// Answers that wait for the workers.
     unanswered: usize,
@@ -60,10 +65,13 @@ impl Signals {
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     listener: StdListener,
+    heirs: StdListener,
     mut lines: mpsc::Receiver<Up>,
     mut signals: Signals,
 ) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
+    let (taken, mut drains) = mpsc::channel(1);
+    let offering = spawn_local(handover::offer(shared.clone(), heirs, taken));
     let (late, mut answers) = mpsc::channel(64);
     let mut server = Server {
         shared,
@@ -75,20 +83,24 @@ pub(crate) async fn serve(
     };
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let quiet = server.shared.clone();
     while !server.has_ended() {
         let present = server.session.is_some();
-        let check = Instant::now() + END_CHECK;
+        let check = server.next_check();
         tokio::select! {
             accepted = listener.accept() => server.accepted(accepted),
             exchanged = exchange(&mut server.session) => server.exchanged(exchanged),
             Some(line) = lines.recv(), if present => server.send(&line),
             Some((generation, ack)) = answers.recv() => server.answer(generation, ack),
+            Some(patience) = drains.recv() => server.drain_connections(patience),
+            () = quiet.quiet.notified() => {}
             _ = second.tick() => server.each_second(),
             _ = signals.terminate.recv() => server.stop(SIGNAL_GRACE),
             _ = signals.interrupt.recv() => server.stop(SIGNAL_GRACE),
-            () = sleep_until(check), if server.stop_at.is_some() => {}
+            () = sleep_until(check), if server.stop_at.is_some() => server.end_late_connections(),
         }
     }
+    offering.abort();
     server.say_goodbye().await;
     Ok(())
 }
@@ -105,7 +117,7 @@ impl Server {
         match accepted {
             Ok((stream, _)) => {
                 self.generation += 1;
-                self.session = Some(Session::new(stream));
+                self.session = Some(Session::new(stream, self.shared.phase.role()));
             }
             Err(error) => tracing::warn!(%error, "an agent could not connect"),
         }
@@ -195,6 +207,10 @@ impl Server {
                 apply::wake_failed(&self.shared, &machine, &code, &message);
             }
             Down::CertificateFailed { .. } => {}
+            Down::TakeOver { from, drain_ms } => {
+                self.take_over(ack, from, drain_ms);
+                return None;
+            }
             Down::Stats => ack.stats = Some(report::stats(&self.shared)),
             Down::Stop { grace_ms } => {
                 self.stop(Duration::from_millis(grace_ms));
@@ -251,29 +267,81 @@ impl Server {
     }
 
     /// Answers once the workers have done what the message asks of them.
-    fn later(&mut self, ack: Ack) -> Option<Ack> {
-        self.unanswered += 1;
-        let workers = apply::barrier(&self.shared);
-        let (late, generation) = (self.late.clone(), self.generation);
-        tokio::task::spawn_local(async move {
-            let ack = after_all(workers, ack).await;
-            // The loop has ended when nobody receives.
-            drop(late.send((generation, ack)).await);
+    fn later(&mut self, mut ack: Ack) -> Option<Ack> {
+        let shared = self.shared.clone();
+        self.answer_later(async move {
+            if !settled(&shared).await {
+                ack.error = Some("a worker did not do its part in time".to_owned());
+            }
+            ack
         });
         None
     }
 
+    fn take_over(&mut self, mut ack: Ack, from: Vec<String>, drain_ms: u64) {
+        let shared = self.shared.clone();
+        self.answer_later(async move {
+            match handover::take_over(shared, from, drain_ms).await {
+                Ok(sockets) => ack.sockets = Some(sockets),
+                Err(error) => ack.error = Some(error),
+            }
+            ack
+        });
+    }
+
+    fn answer_later(&mut self, answer: impl Future<Output = Ack> + 'static) {
+        self.unanswered += 1;
+        let (late, generation) = (self.late.clone(), self.generation);
+        spawn_local(async move {
+            let ack = answer.await;
+            // The loop has ended when nobody receives.
+            drop(late.send((generation, ack)).await);
+        });
+    }
+
     fn stop(&mut self, grace: Duration) {
         tracing::info!(grace_ms = grace.as_millis(), "stopping");
-        self.shared.begin_stop();
+        self.shared.turn(Turn::Stop);
         self.stop_at = Some(Instant::now() + grace);
     }
 
+    /// Another process has taken over: what is open here goes on, but not for ever.
+    fn drain_connections(&mut self, patience: Duration) {
+        tracing::info!(patience_ms = patience.as_millis(), "taken over");
+        if !self.shared.hurries() {
+            self.stop_at = Instant::now().checked_add(patience).or(self.stop_at);
+        }
+    }
+
+    fn end_late_connections(&mut self) {
+        let draining = self.shared.phase.role() == Role::Draining;
+        if draining && self.stop_at.is_some_and(|at| Instant::now() >= at) {
+            for mailbox in &self.shared.mailboxes {
+                mailbox.over();
+            }
+            self.stop(LAST_MOMENT);
+        }
+    }
+
+    /// When to look whether the end has come: each second is often enough while others serve.
+    fn next_check(&self) -> Instant {
+        match self.stop_at {
+            Some(at) if !self.shared.hurries() => at,
+            _ => Instant::now() + END_CHECK,
+        }
+    }
+
     fn has_ended(&self) -> bool {
-        let open = || self.shared.connections.load(Ordering::Relaxed);
+        let shared = &self.shared;
+        let count = |number: &AtomicUsize| number.load(Ordering::Relaxed);
+        let open = || count(&shared.connections);
+        let others = || count(&shared.answering) + count(&shared.lending);
         let idle = || self.unanswered == 0 && open() == 0;
-        self.stop_at
-            .is_some_and(|at| idle() || Instant::now() >= at)
+        match self.stop_at {
+            None => false,
+            Some(at) if shared.hurries() => idle() || Instant::now() >= at,
+            Some(_) => idle() && others() == 0,
+        }
     }
 
     /// Writes what is still unsent, without waiting for an agent that does not read.
@@ -286,19 +354,6 @@ impl Server {
             tracing::debug!("the agent did not read the last lines");
         }
     }
-}
-
-async fn after_all(workers: Vec<oneshot::Receiver<()>>, mut ack: Ack) -> Ack {
-    let all = async {
-        for worker in workers {
-            // A worker that is gone has nothing to do.
-            drop(worker.await);
-        }
-    };
-    if tokio::time::timeout(WORKER_PATIENCE, all).await.is_err() {
-        ack.error = Some("a worker did not do its part in time".to_owned());
-    }
-    ack
 }
 
 fn failed(seq: u64, error: String) -> Ack {

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::io;
 
-use roost_wire::{DecodeError, DownLine, Kind, LineReader, Name, PROTOCOL, Up, decode, encode};
+use roost_wire::{
+    DecodeError, DownLine, Kind, LineReader, Name, PROTOCOL, Role, Up, decode, encode,
+};
 use tokio::net::UnixStream;
 
 /// Unsent bytes from which on nothing more is read.
@@ -23,7 +25,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// A new connection; the greeting is on its way.
-    pub(crate) fn new(stream: UnixStream) -> Self {
+    pub(crate) fn new(stream: UnixStream, role: Role) -> Self {
         let (reader, out) = (LineReader::new(), Vec::new());
         let mut session = Self {
             stream,
@@ -36,6 +38,7 @@ impl Session {
             protocol: PROTOCOL,
             version,
             pid: std::process::id(),
+            role,
         });
         session
     }

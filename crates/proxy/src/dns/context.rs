@@ -45,6 +45,11 @@ impl Context {
         })
     }
 
+    /// What all threads share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The network's prefix.
     pub(super) fn prefix(&self) -> Ipv6Addr {
         self.prefix

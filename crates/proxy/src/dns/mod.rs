@@ -12,9 +12,10 @@
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use tokio::net::{TcpListener, UdpSocket};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::spawn_local;
 
 use crate::netns::Netns;
 use crate::shared::Shared;
@@ -32,27 +33,71 @@ const PORT: u16 = 53;
 /// The DNS address that all networks have in common.
 const COMMON: Ipv6Addr = Ipv6Addr::new(0xfdaa, 0, 0, 0, 0, 0, 0, 3);
 
-/// The DNS server of one network on one thread; dropping it closes its sockets.
+/// The DNS server of one network on one thread. Dropping it ends the taking of queries; what was taken is
+/// still answered.
 #[derive(Debug)]
 pub(crate) struct Server {
-    _tasks: JoinSet<()>,
+    _open: watch::Sender<()>,
 }
 
 /// Serves the names of one network from inside its namespace. Runs on the calling worker's runtime.
 ///
 /// Several threads may serve the same network: the kernel spreads callers over them. Fails when the
 /// network is not in the table or its addresses cannot be bound.
-pub(crate) fn spawn(shared: &Arc<Shared>, network: &str, netns: &Arc<Netns>) -> io::Result<Server> {
+pub(crate) fn spawn(
+    shared: &Arc<Shared>,
+    network: &str,
+    netns: &Netns,
+    worker: usize,
+) -> io::Result<Server> {
     let context = Arc::new(context::Context::new(shared.clone(), network)?);
-    let mut tasks = JoinSet::new();
+    let (open, closed) = watch::channel(());
     for address in [COMMON, own_address(context.prefix())] {
         let at = SocketAddr::from((address, PORT));
-        let socket = UdpSocket::from_std(netns.udp(at)?)?;
-        let listener = TcpListener::from_std(netns.listen(at)?)?;
-        tasks.spawn(udp::serve(context.clone(), socket));
-        tasks.spawn(tcp::serve(context.clone(), listener));
+        let (sockets, listeners) = (
+            shared.sockets.udp(netns, at, worker)?,
+            shared.sockets.tcp(netns, at, worker)?,
+        );
+        for socket in sockets {
+            spawn_local(udp::serve(context.clone(), socket, Closing(closed.clone())));
+        }
+        for listener in listeners {
+            spawn_local(tcp::serve(
+                context.clone(),
+                listener,
+                Closing(closed.clone()),
+            ));
+        }
     }
-    Ok(Server { _tasks: tasks })
+    Ok(Server { _open: open })
+}
+
+/// Tells a task that its server was dropped.
+#[derive(Debug)]
+struct Closing(watch::Receiver<()>);
+
+impl Closing {
+    async fn closed(&mut self) {
+        // Nothing is ever sent: it changes when the sender is gone.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+/// What is still to be answered; the process does not end before, if it may wait at all.
+#[derive(Debug)]
+struct Answering<'a>(&'a Shared);
+
+impl<'a> Answering<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.answering.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The DNS address of the network with this prefix.

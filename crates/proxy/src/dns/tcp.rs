@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::dns::context::Context;
 use crate::dns::upstream::framed;
+use crate::dns::{Answering, Closing};
+use crate::sockets::Held;
 
 /// How long a connection may go without a whole query, or without taking a reply.
 const IDLE: Duration = Duration::from_secs(10);
@@ -20,11 +22,17 @@ const PENDING: usize = 16;
 /// Rest after a failed accept, which is for want of descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// Answers a listener's connections until dropped.
-pub(super) async fn serve(context: Arc<Context>, listener: TcpListener) {
+/// Answers a listener's connections until the server is closed, and then those that came before.
+pub(super) async fn serve(
+    context: Arc<Context>,
+    listener: Held<TcpListener>,
+    mut closing: Closing,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
+            biased;
+            () = closing.closed() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     if let Some(place) = context.places().take(peer) {
@@ -41,6 +49,9 @@ pub(super) async fn serve(context: Arc<Context>, listener: TcpListener) {
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
+    drop(listener);
+    let _answering = Answering::new(context.shared());
+    while connections.join_next().await.is_some() {}
 }
 
 /// One connection.

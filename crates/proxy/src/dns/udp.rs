@@ -8,16 +8,20 @@ use tokio::net::UdpSocket;
 use tokio::task::{JoinSet, yield_now};
 
 use crate::dns::context::Context;
+use crate::dns::{Answering, Closing};
+use crate::sockets::Held;
 
 /// Datagrams taken before other tasks of the thread have their turn.
 const BATCH: usize = 64;
 
-/// Answers a socket's datagrams until dropped.
-pub(super) async fn serve(context: Arc<Context>, socket: UdpSocket) {
+/// Answers a socket's datagrams until the server is closed, and then what was taken before.
+pub(super) async fn serve(context: Arc<Context>, socket: Held<UdpSocket>, mut closing: Closing) {
     let socket = Arc::new(socket);
     let mut forwards = JoinSet::new();
     loop {
         tokio::select! {
+            biased;
+            () = closing.closed() => break,
             ready = socket.readable() => {
                 if ready.is_err() {
                     return;
@@ -28,9 +32,12 @@ pub(super) async fn serve(context: Arc<Context>, socket: UdpSocket) {
             Some(_) = forwards.join_next(), if !forwards.is_empty() => {}
         }
     }
+    drop(socket);
+    let _answering = Answering::new(context.shared());
+    while forwards.join_next().await.is_some() {}
 }
 
-fn take_batch(context: &Arc<Context>, socket: &Arc<UdpSocket>, forwards: &mut JoinSet<()>) {
+fn take_batch(context: &Arc<Context>, socket: &Arc<Held<UdpSocket>>, forwards: &mut JoinSet<()>) {
     // One byte more than is read, so that a longer datagram shows.
     let mut query = [0; MAX_QUERY + 1];
     for _ in 0..BATCH {

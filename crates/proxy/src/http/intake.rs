@@ -71,7 +71,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 if let Poll::Ready(read) = self.input.poll_fill(&mut self.reader, cx) {
                     return Poll::Ready(Some(read));
                 }
-                if waiting && self.worker.is_ending(self.target) {
+                if waiting && self.worker.ends_at_once(self.target) {
                     return Poll::Ready(None);
                 }
                 self.watchdog.poll_expired(cx, limit, None).map(|()| None)

@@ -63,6 +63,13 @@ impl Pool {
         }
     }
 
+    /// Closes every unused connection.
+    pub(crate) fn purge_all(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.by_machine.clear();
+        inner.count = 0;
+    }
+
     /// The connection to `place` that was used last and is still open.
     pub(super) fn take(&self, place: Place<'_>) -> Option<TcpStream> {
         let mut inner = self.inner.borrow_mut();

@@ -202,7 +202,7 @@ impl<R, W> Session<'_, R, W> {
     /// sent already would be taken up else, and wake a Machine.
     fn unless_ending(&self, next: Next) -> Next {
         match next {
-            Next::Request if !self.worker.is_ending(self.target) => Next::Request,
+            Next::Request if !self.worker.ends_at_once(self.target) => Next::Request,
             Next::Request if self.input.is_empty() => Next::End(Ending::Close),
             Next::Request => Next::End(Ending::Linger),
             other => other,
