@@ -289,7 +289,7 @@ def test_drain_goes_on_in_the_heir(stage: Handovers) -> None:
     take_over(heir, elder)
     caller = call(stage)
     heir.control.event("wake", machine="m1")
-    stage.put(*stage.puts[-1])
+    heir.control.put(*stage.puts[-1])
     carries(caller, stage.stack.enter_context(Peer(listener.accept()[0])))
 
 

@@ -101,6 +101,10 @@ pub(crate) async fn serve(
         }
     }
     offering.abort();
+    // The last connection may have had something to say.
+    while let Ok(line) = lines.try_recv() {
+        server.send(&line);
+    }
     server.say_goodbye().await;
     Ok(())
 }
