@@ -95,7 +95,7 @@ fn address(app: u8) -> impl Strategy<Value = Value> {
 fn apps() -> impl Strategy<Value = Entity> {
     (0..4_u8).prop_flat_map(|id| {
         let addresses = addresses_of(id);
-        let hosts = prop::sample::subsequence(vec!["x", "y"], 0..=2);
+        let hosts = prop::sample::subsequence(vec!["x", "x.y", "*.y"], 0..=3);
         (addresses, hosts).prop_map(move |(addresses, hosts)| app(id, &addresses, &hosts))
     })
 }
@@ -226,11 +226,18 @@ fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
                 }
                 Call::Unknown => prop_assert!(false, "nobody at {}", ip),
             }
-            for host in ["x", "y", "z"] {
+            for (host, wildcard) in [
+                ("x", "?"),
+                ("x.y", "*.y"),
+                ("w.y", "*.y"),
+                ("y", "?"),
+                ("v.w.y", "?"),
+            ] {
                 let found = table.call_by_name(network, ip, port, host);
+                let own = named(state, address, port, host);
                 prop_assert_eq!(
                     found.map(|offer| &offer.app.id),
-                    named(state, address, port, host)
+                    own.or_else(|| named(state, address, port, wildcard))
                 );
             }
         }

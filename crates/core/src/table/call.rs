@@ -67,7 +67,8 @@ impl Table {
         }
     }
 
-    /// What `ip` and `port` lead to for a caller that means the app of this name (in lower case).
+    /// What `ip` and `port` lead to for a caller that means the app of this name (in lower case):
+    /// one that has the name itself comes before one that has it by a `*`.
     pub fn call_by_name(
         &self,
         network: &str,
@@ -79,11 +80,17 @@ impl Table {
             let same = address.ip == ip && *address.network == *network;
             same && address.shared && address.offers(port)
         };
-        let names = self.hosts.get(host)?.iter();
-        let mut called = names
-            .filter_map(|name| self.app_entry(name))
-            .filter(|(_, app)| app.addresses.iter().any(here));
-        called.find_map(|(entry, app)| entry.offer(app, port))
+        let offered = |host: &str| {
+            let names = self.hosts.get(host)?.iter();
+            let mut called = names
+                .filter_map(|name| self.app_entry(name))
+                .filter(|(_, app)| app.addresses.iter().any(here));
+            called.find_map(|(entry, app)| entry.offer(app, port))
+        };
+        offered(host).or_else(|| {
+            let (_, parent) = host.split_once('.')?;
+            offered(&format!("*.{parent}"))
+        })
     }
 
     fn app_entry(&self, name: &Name) -> Option<(&AppEntry, &Arc<App>)> {
