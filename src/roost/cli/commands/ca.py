@@ -55,8 +55,8 @@ def remove(
 ) -> None:
     """Trust a root no longer, nor what it issued.
 
-    The one that signs cannot be removed: rotate first. Machines that were started before the last rotation believe nobody then until they are
-    restarted.
+    The one that signs cannot be removed: rotate first. Machines that were started before the last
+    rotation believe nobody then until they are restarted.
     """
     with connect() as api:
         if not output.confirm(f"Remove root {fingerprint}?", yes=yes):
