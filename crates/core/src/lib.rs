@@ -5,22 +5,28 @@
 
 mod app;
 mod balance;
+mod certificates;
 mod decision;
 mod entry;
 mod guest;
+mod handling;
 mod limits;
 mod queue;
+mod rate;
 mod regions;
 mod table;
 mod wish;
 
 pub use app::{AppState, LoadLine};
+pub use certificates::{Certificates, Choice, Validity, Visit};
 pub use decision::{
     Effect, Grant, Moment, Plea, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
 };
 
 pub use guest::HandedOver;
+pub use handling::Handling;
 pub use limits::Limits;
+pub use rate::Rates;
 pub use table::{Call, Offer, Release, Table, Touched};
 pub use wish::Wish;
 

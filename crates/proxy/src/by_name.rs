@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use roost_core::Handling;
 use roost_http1::{FieldSlots, HeadScanner, RequestError, RequestFacts, RequestHead};
 use roost_tls_peek::{HANDSHAKE, client_hello};
 use roost_wire::Level;
@@ -19,7 +20,7 @@ use crate::greeting::{self, Unsaid};
 use crate::http::refusal::Refusal;
 use crate::route::Target;
 use crate::worker::Worker;
-use crate::{http, tcp};
+use crate::{http, tcp, tls};
 
 /// What a caller said first.
 enum Opening {
@@ -99,7 +100,8 @@ fn late(read: &Buffer) -> Opening {
     }
 }
 
-/// TLS goes to the Machine as it is. Where the proxy speaks plain HTTP it could not be understood.
+/// TLS ends here where a handler says so, and goes to the Machine as it is where none does. Where the proxy
+/// speaks plain HTTP it could not be understood.
 async fn serve_tls(
     worker: Rc<Worker>,
     stream: TcpStream,
@@ -110,12 +112,19 @@ async fn serve_tls(
     let named = name.map(|name| inbound.target_by_name(&worker, &name));
     match named {
         None | Some(Named::Nobody | Named::Denied) => reset(stream),
-        Some(Named::App(target)) if target.service_port.is_http() => {
+        Some(Named::App(target)) => serve_tls_of(worker, stream, target, read).await,
+    }
+}
+
+async fn serve_tls_of(worker: Rc<Worker>, stream: TcpStream, target: Target, read: Buffer) {
+    match Handling::of(&target.service_port) {
+        Handling::Http => {
             let message = "a caller spoke TLS, which this port's handlers do not";
             refuse_protocol(&worker, &target, message);
             reset(stream);
         }
-        Some(Named::App(target)) => tcp::serve(worker, stream, target, read).await,
+        Handling::Raw => tcp::serve(worker, stream, target, read).await,
+        Handling::Tls | Handling::PgTls => tls::serve(worker, stream, target, read).await,
     }
 }
 
@@ -137,7 +146,7 @@ async fn serve_http(
             let refusal = Refusal::coded(404, "PR01", message);
             http::refuse(&worker, stream, Some(facts), &refusal).await;
         }
-        Some(Named::App(target)) if target.service_port.is_http() => {
+        Some(Named::App(target)) if Handling::of(&target.service_port) == Handling::Http => {
             http::serve(worker, stream, target, read).await;
         }
         Some(Named::App(target)) => {

@@ -25,7 +25,7 @@ pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin + 'static {
     fn split(&mut self) -> (Self::Reader<'_>, Self::Writer<'_>);
 
     /// The socket below.
-    fn socket(&self) -> &TcpStream;
+    fn socket(&mut self) -> &TcpStream;
 
     /// Moves bytes between it and a Machine, see [`relay`].
     async fn relay(&mut self, pipes: &Pipes, machine: &mut TcpStream) -> io::Result<()>;
@@ -42,7 +42,7 @@ impl ClientStream for TcpStream {
         Self::split(self)
     }
 
-    fn socket(&self) -> &TcpStream {
+    fn socket(&mut self) -> &TcpStream {
         self
     }
 
@@ -60,7 +60,7 @@ pub(crate) async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -
 }
 
 /// Closes with a RST, as a closed port or a dead peer would.
-pub(crate) fn reset(stream: impl ClientStream) {
+pub(crate) fn reset(mut stream: impl ClientStream) {
     if let Err(error) = SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "linger");
     }

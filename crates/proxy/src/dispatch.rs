@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use roost_core::{Call, Offer, Table};
+use roost_core::{Call, Handling, Offer, Table};
 use roost_wire::{Handler, Level, Machine, Name, Port};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
@@ -16,7 +16,7 @@ use crate::client::reset;
 use crate::route::Target;
 use crate::shared::Shared;
 use crate::worker::Worker;
-use crate::{by_name, http, proxy_proto, tcp};
+use crate::{by_name, http, proxy_proto, tcp, tls};
 
 /// A connection that was accepted.
 #[derive(Debug, Clone)]
@@ -110,16 +110,19 @@ pub(crate) fn dispatch(
 
 /// Has a task of its own serve a connection of which no more than `first` was read.
 fn begin(worker: Rc<Worker>, stream: TcpStream, target: Target, first: Buffer, counted: Counted) {
-    if target.service_port.is_http() {
-        drop(spawn_local(async move {
-            let _counted = counted;
-            http::serve(worker, stream, target, first).await;
-        }));
-    } else {
-        drop(spawn_local(async move {
+    match Handling::of(&target.service_port) {
+        Handling::Raw => drop(spawn_local(async move {
             let _counted = counted;
             tcp::serve(worker, stream, target, first).await;
-        }));
+        })),
+        Handling::Http => drop(spawn_local(async move {
+            let _counted = counted;
+            http::serve(worker, stream, target, first).await;
+        })),
+        Handling::Tls | Handling::PgTls => drop(spawn_local(async move {
+            let _counted = counted;
+            tls::serve(worker, stream, target, first).await;
+        })),
     }
 }
 
@@ -210,6 +213,7 @@ impl Inbound {
             app: shared.app(&admitted.app)?,
             port: self.local.port(),
             service_port: admitted.port,
+            network: self.network.clone(),
             client: self.client,
             local: self.local,
             proxied: None,

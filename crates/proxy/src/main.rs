@@ -33,6 +33,7 @@ mod shared;
 mod sockets;
 mod splice;
 mod tcp;
+mod tls;
 mod unbound;
 mod worker;
 

@@ -11,10 +11,11 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
 
+use crate::client::send;
 use crate::splice::{self, Pipes};
 
 const SCRATCH: usize = 64 << 10;
@@ -37,6 +38,55 @@ pub(crate) async fn spliced(
     let up = one_way(pipes, client_in, machine_out.as_ref());
     let down = one_way(pipes, machine_in, client_out.as_ref());
     tokio::try_join!(up, down).map(|_| ())
+}
+
+/// As [`spliced`], where bytes are not what is on the client's wire.
+pub(crate) async fn copied(
+    client_in: impl AsyncRead + Unpin,
+    client_out: impl AsyncWrite + Unpin,
+    machine: &mut TcpStream,
+) -> io::Result<()> {
+    let (machine_in, machine_out) = machine.split();
+    let up = one_way_copied(client_in, machine_out);
+    let down = one_way_copied(machine_in, client_out);
+    tokio::try_join!(up, down).map(|_| ())
+}
+
+async fn one_way_copied(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    loop {
+        let (read, rest) = poll_fn(|context| poll_copy(&mut from, &mut to, context)).await?;
+        if read == 0 {
+            break;
+        }
+        send(&mut to, &rest).await?;
+    }
+    match to.shutdown().await {
+        Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// As [`poll_pass`].
+fn poll_copy(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    context: &mut Context<'_>,
+) -> Poll<io::Result<(usize, Vec<u8>)>> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut buffer = ReadBuf::new(buffer);
+        std::task::ready!(Pin::new(from).poll_read(context, &mut buffer))?;
+        let data = buffer.filled();
+        let written = match Pin::new(to).poll_write(context, data) {
+            _ if data.is_empty() => 0,
+            Poll::Ready(written) => written?,
+            Poll::Pending => 0,
+        };
+        let rest = data.get(written..).unwrap_or_default().to_vec();
+        Poll::Ready(Ok((data.len(), rest)))
+    })
 }
 
 async fn one_way(pipes: &Pipes, mut from: ReadHalf<'_>, to: &TcpStream) -> io::Result<()> {

@@ -25,6 +25,8 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// Handlers and options of that port.
     pub(crate) service_port: Arc<Port>,
+    /// The network it came from.
+    pub(crate) network: Name,
     /// The caller, where a PROXY header said so the one it named.
     pub(crate) client: SocketAddr,
     /// The address and port that was called.

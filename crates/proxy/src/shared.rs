@@ -21,6 +21,7 @@ use crate::probe::Prober;
 use crate::seldom::Seldom;
 use crate::sockets::Sockets;
 use crate::splice::Pipes;
+use crate::tls::Store;
 use crate::unbound::Unbound;
 
 /// Lines for the agent that may wait while it is away or slow.
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) pipes: Pipes,
     /// Where listening is not possible now.
     pub(crate) unbound: Unbound,
+    /// Certificates.
+    pub(crate) tls: Store,
     /// Bounds what is said about accepting that rests.
     pub(crate) resting: Seldom,
     /// Calls that wait, over all apps.
@@ -138,6 +141,7 @@ impl Shared {
             from_outside: AtomicUsize::new(0),
             pipes: Pipes::new(budget.pipes),
             unbound: Unbound::default(),
+            tls: Store::default(),
             resting: Seldom::default(),
             waiting: AtomicUsize::new(0),
             sockets: Arc::new(Sockets::new(threads)),

@@ -19,7 +19,7 @@ use crate::worker::Worker;
 /// a Machine has accepted.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    client: impl ClientStream,
+    mut client: impl ClientStream,
     target: Target,
     first: Buffer,
 ) {
@@ -84,7 +84,7 @@ async fn relay(
 }
 
 /// Ends when the client has reset the connection. A half-closed one may still want its answer.
-async fn gone(client: &TcpStream) {
+pub(crate) async fn gone(client: &TcpStream) {
     loop {
         match client.ready(Interest::ERROR).await {
             Ok(ready) if !ready.is_error() => tokio::task::yield_now().await,

@@ -256,12 +256,13 @@ impl Port {
         asked.then_some(self.proxy_proto_options.version)
     }
 
-    /// A handler that asks for what the proxy cannot do.
+    /// A handler that asks for what the proxy cannot do, or not together with the others.
     pub fn unserved(&self) -> Option<Handler> {
         let served = |handler: &Handler| match handler {
-            Handler::Http => true,
+            Handler::Http | Handler::Tls => true,
             Handler::ProxyProto => self.proxy_proto() != Some(ProxyProtoVersion::Other),
-            Handler::Tls | Handler::PgTls | Handler::Other => false,
+            Handler::PgTls => self.handlers.iter().all(|one| *one == Handler::PgTls),
+            Handler::Other => false,
         };
         self.handlers.iter().copied().find(|one| !served(one))
     }

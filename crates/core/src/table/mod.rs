@@ -16,9 +16,13 @@ use std::sync::Arc;
 
 use roost_wire::{Address, App, Entity, Kind, Machine, Name, Network};
 
+/// The usual port.
+const HTTPS: u16 = 443;
+
 pub use call::{Call, Offer};
 pub use touched::{Release, Touched};
 
+use crate::Handling;
 use network::{NetworkEntry, of_machine};
 use port::PortEntry;
 
@@ -176,6 +180,21 @@ impl Table {
     /// The Machine with this id.
     pub fn machine(&self, id: &str) -> Option<&Arc<Machine>> {
         self.machines.get(id)
+    }
+
+    /// The port of an app where HTTP is spoken inside TLS: 443 or else the lowest.
+    pub fn https_port(&self, app: &str) -> Option<u16> {
+        let ports = &self.apps.get(app)?.ports;
+        let secure = |entry: &PortEntry| {
+            let port = entry.value()?;
+            let both = port.is_http() && Handling::of(port) == Handling::Tls;
+            both.then_some(())
+        };
+        let mut found = ports
+            .iter()
+            .filter_map(|(port, entry)| secure(entry).map(|()| *port));
+        let usual = ports.get(&HTTPS).and_then(secure).map(|()| HTTPS);
+        usual.or_else(|| found.next())
     }
 
     /// All Machines, in no order.

@@ -22,7 +22,7 @@ pub(crate) fn put(shared: &Arc<Shared>, entity: Entity) -> Result<bool, String> 
         Entity::Network(network) => put_network(shared, network),
         Entity::App(app) => Ok(put_app(shared, app)),
         Entity::Machine(machine) => Ok(put_machine(shared, machine)),
-        Entity::Certificate(_) => Ok(false),
+        Entity::Certificate(one) => shared.tls.put(&one).map(|()| false),
     }
 }
 
@@ -61,6 +61,9 @@ pub(crate) fn del(shared: &Arc<Shared>, kind: Kind, id: &Name) -> bool {
     if let Some(machine) = old {
         leave_app(shared, &machine);
     }
+    if kind == Kind::Certificate {
+        shared.tls.del(id);
+    }
     if kind == Kind::App {
         forget_if_empty(shared, id);
     }
@@ -78,7 +81,10 @@ pub(crate) fn retain(shared: &Arc<Shared>, seen: &HashSet<(Kind, Name)>) {
         let networks = table
             .networks()
             .map(|network| (Kind::Network, network.id.clone()));
-        machines
+        let certificates = shared.tls.ids().into_iter();
+        let certificates = certificates.map(|id| (Kind::Certificate, id));
+        certificates
+            .chain(machines)
             .chain(apps)
             .chain(networks)
             .filter(|key| !seen.contains(key))

@@ -27,6 +27,7 @@ pub(crate) fn each_second(shared: &Arc<Shared>) -> Vec<Up> {
         let wakes = app.wakes(true).into_iter();
         lines.extend(wakes.map(|machine| wake(machine.id.clone(), app.name.clone())));
     }
+    lines.extend(shared.tls.awaited.wishes());
     lines.push(Up::Load { machines, waiting });
     lines
 }
@@ -49,6 +50,7 @@ pub(crate) fn stats(shared: &Arc<Shared>) -> BTreeMap<String, u64> {
         ("networks", networks),
         ("apps", apps),
         ("machines", machines),
+        ("certificates", shared.tls.len()),
         ("connections", shared.connections.load(Ordering::Relaxed)),
         ("max_connections", shared.max_connections),
         ("from_outside", shared.from_outside.load(Ordering::Relaxed)),

@@ -210,11 +210,15 @@ impl Server {
             } => {
                 apply::wake_failed(&self.shared, &machine, &code, &message);
             }
-            Down::CertificateFailed { .. } => {}
             Down::TakeOver { from, drain_ms } => {
                 self.take_over(ack, from, drain_ms);
                 return None;
             }
+            Down::CertificateFailed {
+                app,
+                audience,
+                message,
+            } => self.shared.tls.failed(app, audience, message),
             Down::Stats => ack.stats = Some(report::stats(&self.shared)),
             Down::Stop { grace_ms } => {
                 self.stop(Duration::from_millis(grace_ms));

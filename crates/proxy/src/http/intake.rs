@@ -106,7 +106,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         let mut location = Vec::new();
         if port.force_https
             && !port.handlers.contains(&Handler::Tls)
-            && write_https_location(&head, 443, &mut location)
+            && write_https_location(&head, self.https_port(), &mut location)
         {
             self.input.consume(end);
             return Ok(Head::Redirect(facts, location));
@@ -138,6 +138,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             Ok(()) => Intake::Http2(Opening::with(self.input.unread(), frames)),
             Err(ending) => Intake::End(ending),
         }
+    }
+
+    /// Where the app speaks HTTP inside TLS. If nowhere, where others mostly do.
+    fn https_port(&self) -> u16 {
+        let table = self.worker.shared.table();
+        table.https_port(&self.target.app.name).unwrap_or(443)
     }
 
     async fn redirect(&mut self, facts: RequestFacts, location: &[u8]) -> Intake {
