@@ -179,7 +179,7 @@ def _ways(chance: random.Random, app: str) -> list[Way]:
 
 
 def _handlers(chance: random.Random) -> list[str]:
-    kinds: list[list[str]] = [[], ["http"], ["proxy_proto"], ["tls"], ["tls", "http"]]
+    kinds: list[list[str]] = [[], ["http"], ["proxy_proto"], ["newer"], ["pg_tls", "http"]]
     return chance.choices(kinds, [3, 4, 2, 1, 1])[0]
 
 

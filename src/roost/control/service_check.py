@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from roost.errors import InvalidError
 from roost.model.ids import MAX_CALLERS, caller_name
 from roost.model.machine_config import Port, Service
-from roost.proxyctl import http_options
+from roost.proxyctl import http_options, tls_options
 from roost.spec import durations
 from roost.spec.port_rules import HANDLER_MIXES, MIXES_HINT, MOST_PORTS
 
@@ -29,6 +29,7 @@ def check_services(services: Sequence[Service]) -> None:
         for port in service.ports:
             span = _span(port, where)
             _check_handlers(service, port, span, where)
+            _check_tls_options(port, span, where)
             _check_proxy_proto(service, port, span, where)
             _check_free(service.protocol, span, taken)
             _check_http_options(port, span, where)
@@ -91,6 +92,16 @@ def _check_handlers(service: Service, port: Port, span: range, where: str) -> No
             f"port {span[0]} of {where} has force_https without the http handler",
             hint='add handlers = ["http"], or remove force_https',
         )
+
+
+def _check_tls_options(port: Port, span: range, where: str) -> None:
+    if port.tls_options is not None:
+        try:
+            tls_options.read(port.tls_options, port.handlers)
+        except InvalidError as error:
+            raise InvalidError(
+                f"port {span[0]} of {where}: {error.message}", hint=error.hint
+            ) from None
 
 
 def _check_proxy_proto(service: Service, port: Port, span: range, where: str) -> None:

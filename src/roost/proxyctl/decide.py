@@ -17,8 +17,8 @@ from roost.model.ids import full_caller_name
 from roost.proxyctl.view import Entity
 from roost.proxyctl.ways import Way
 
-SERVED_HANDLERS = frozenset({"http", "proxy_proto"})
-"""What the proxy does on a port; others are refused at accept."""
+SERVED_HANDLERS = frozenset({"http", "tls", "pg_tls", "proxy_proto"})
+"""What the proxy does on a port; others are refused at accept, and `pg_tls` beside another."""
 
 
 class Stage(StrEnum):
@@ -123,10 +123,18 @@ def _service(way: Way, port: int, serving: list[Serving]) -> Step:
         elif unserved:
             why = f"port {port} has the handler {unserved[0]}, which is not served yet"
         else:
-            how = "http" if "http" in one.get("handlers", ()) else "raw TCP"
+            how = _how(one)
             passes = True
             why = f"port {port} ({how}) leads to port {service['internal_port']} of the Machine"
     return Step(stage=Stage.SERVICE, passes=passes, why=why)
+
+
+def _how(port: dict[str, Any]) -> str:
+    handlers = port.get("handlers", ())
+    if "pg_tls" in handlers:
+        return "PostgreSQL inside TLS"
+    inside = "http" if "http" in handlers else "raw TCP"
+    return f"{inside} inside TLS" if "tls" in handlers else inside
 
 
 def _rank(row: Serving) -> tuple[bool, bool]:
@@ -136,7 +144,10 @@ def _rank(row: Serving) -> tuple[bool, bool]:
 
 
 def _unserved(port: dict[str, Any]) -> list[str]:
-    return [word for word in port.get("handlers", ()) if word not in SERVED_HANDLERS]
+    handlers = port.get("handlers", ())
+    alone = set(handlers) <= {"pg_tls"}
+    served = SERVED_HANDLERS if alone else SERVED_HANDLERS - {"pg_tls"}
+    return [word for word in handlers if word not in served]
 
 
 def _guard(caller: Caller, port: int, serving: list[Serving], org: str) -> Step:

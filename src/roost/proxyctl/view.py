@@ -15,6 +15,7 @@ from roost.model.certificates import Certificate, IssuedCertificate
 from roost.model.machine_config import Port, Service
 from roost.model.machine_state import STARTABLE, Goal, MachineState
 from roost.model.records import Address, App, Machine, Network, Org
+from roost.proxyctl import tls_options
 from roost.proxyctl.http_options import to_wire
 from roost.proxyctl.ways import PUBLIC_NETWORK, Way, ways
 
@@ -158,6 +159,8 @@ def _ports(port: Port) -> Iterator[Entity]:
         value["force_https"] = True
     if port.http_options and (options := to_wire(port.http_options)):
         value["http_options"] = options
+    if port.tls_options and (options := tls_options.to_wire(port.tls_options, port.handlers)):
+        value["tls_options"] = options
     if port.proxy_proto_options and port.proxy_proto_options.version:
         value["proxy_proto_options"] = {"version": port.proxy_proto_options.version}
     if port.accept_proxy_proto:

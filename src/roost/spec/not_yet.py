@@ -28,12 +28,8 @@ class Pending:
 _CHECKS = "health checks do not run yet"
 _MACHINE_CHECKS = "machine checks do not run yet"
 _BUILD = "images are not built yet: give [build] image, or deploy with --image"
-_TLS = "the `tls` handler does not run yet"
 _COMMANDS = "commands are not run while deploying yet"
 _GUEST = "it has no effect on Machines yet"
-_FORCE_HTTPS = (
-    "https:// is not answered yet: set it to false, or callers are sent where nobody answers"
-)
 
 PENDING: tuple[Pending, ...] = (
     Pending("swap_size_mb", _GUEST),
@@ -57,21 +53,12 @@ PENDING: tuple[Pending, ...] = (
     Pending("deploy.release_command_timeout", _COMMANDS),
     Pending("deploy.release_command_vm", _COMMANDS),
     Pending("deploy.seed_command", _COMMANDS),
-    Pending("http_service.force_https", _FORCE_HTTPS),
-    Pending("http_service.tls_options", _TLS),
     Pending("http_service.http_options.compress", "responses are not compressed yet"),
     Pending("http_service.http_options.h2_backend", "HTTP/2 does not run yet"),
     Pending("http_service.http_options.replay_cache", "fly-replay does not run yet"),
     Pending("http_service.checks", _CHECKS),
     Pending("http_service.machine_checks", _MACHINE_CHECKS),
     Pending("services.*.protocol", "udp services do not run yet", frozenset({"udp"})),
-    Pending("services.*.ports.*.force_https", _FORCE_HTTPS),
-    Pending(
-        "services.*.ports.*.handlers.*",
-        "this handler does not run yet, so its port does not answer",
-        frozenset({"tls", "pg_tls"}),
-    ),
-    Pending("services.*.ports.*.tls_options", _TLS),
     Pending("services.*.ports.*.http_options.compress", "responses are not compressed yet"),
     Pending("services.*.ports.*.http_options.h2_backend", "HTTP/2 does not run yet"),
     Pending("services.*.ports.*.http_options.replay_cache", "fly-replay does not run yet"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from roost.spec import groups
+from roost.spec import groups, tls_rules
 from roost.spec.app_config import AppConfig
 from roost.spec.problems import Finding
-from roost.spec.services import HttpService, Port, Service
+from roost.spec.services import HttpService, Port, Service, TlsOptions
 from roost.spec.toml_lines import Path
 
 HTTP_PORT = 80
@@ -57,7 +57,30 @@ def check_ports(config: AppConfig) -> Iterator[Finding]:
             path = ("services", number, "ports", position)
             yield from _given(path, port)
             yield from _handlers(path, port, service.protocol)
+    if config.http_service is not None:
+        yield from _tls(("http_service",), config.http_service.tls_options, ("tls", "http"))
+    yield from _https(config)
     yield from _overlaps(config)
+
+
+def _https(config: AppConfig) -> Iterator[Finding]:
+    """A redirect needs a place to lead to; `[http_service]` has one."""
+    ports = [
+        (("services", number, "ports", position, "force_https"), port)
+        for number, service in enumerate(config.services)
+        for position, port in enumerate(service.ports)
+    ]
+    secure = any({"tls", "http"} <= set(port.handlers) for _, port in ports)
+    if secure or config.http_service is not None:
+        return
+    for path, port in ports:
+        if port.force_https and "http" in port.handlers:
+            yield Finding(
+                path=path,
+                message="`force_https` sends callers to https, which no port of the app answers",
+                hint='add a port with handlers = ["tls", "http"], or remove force_https',
+                level="warning",
+            )
 
 
 def _given(path: Path, port: Port) -> Iterator[Finding]:
@@ -96,6 +119,7 @@ def _handlers(path: Path, port: Port, protocol: str) -> Iterator[Finding]:
             message=f"the handlers {', '.join(sorted(port.handlers))} do not go together",
             hint=MIXES_HINT,
         )
+    yield from _tls(path, port.tls_options, port.handlers)
     yield from _proxy_proto(path, port, protocol)
     if port.force_https and "http" not in port.handlers:
         yield Finding(
@@ -103,6 +127,13 @@ def _handlers(path: Path, port: Port, protocol: str) -> Iterator[Finding]:
             message="`force_https` needs the `http` handler on this port",
             hint='add handlers = ["http"], or remove force_https',
         )
+
+
+def _tls(path: Path, options: TlsOptions | None, handlers: Collection[str]) -> Iterator[Finding]:
+    found = tls_rules.problem(options, handlers) if options else None
+    if found is not None:
+        key = ("tls_options", found.key) if found.key else ("tls_options",)
+        yield Finding(path=(*path, *key), message=found.message, hint=found.hint)
 
 
 def _proxy_proto(path: Path, port: Port, protocol: str) -> Iterator[Finding]:

@@ -48,6 +48,8 @@ def port(**keys: Any) -> dict[str, Any]:
         port(handlers=["http", "tls"]),
         port(handlers=["tls"]),
         port(handlers=["pg_tls"]),
+        port(handlers=["tls"], tls_options={"alpn": ["mqtt", "h2"], "newer": 1}),
+        port(handlers=["pg_tls"], tls_options={"alpn": ["postgresql"]}),
         port(handlers=["proxy_proto"]),
         port(handlers=["proxy_proto", "tls"]),
         port(handlers=["proxy_proto"], proxy_proto_options={"version": "v2", "newer": 1}),
@@ -111,6 +113,17 @@ def test_possible(keys: dict[str, Any]) -> None:
         (
             service(protocol="udp", ports=[{"port": 5, "accept_proxy_proto": True}]),
             "udp, so it cannot have accept_proxy_proto",
+        ),
+        (port(tls_options={}), "port 80 of .*: `tls_options` needs the `tls` or `pg_tls` handler"),
+        (port(handlers=["tls"], tls_options={"versions": ["TLSv1.1"]}), "tls_options.versions"),
+        (port(handlers=["tls"], tls_options={"alpn": [""]}), "'', which is no name of a protocol"),
+        (
+            port(handlers=["tls", "http"], tls_options={"alpn": ["mqtt"]}),
+            "'mqtt', which the `http` handler does not speak",
+        ),
+        (
+            port(handlers=["pg_tls"], tls_options={"alpn": ["h2"]}),
+            "'h2', which the `pg_tls` handler does not speak",
         ),
         (port(force_https=True), "force_https without the http handler"),
         (port(handlers=["tls"], force_https=True), "force_https without the http handler"),

@@ -33,6 +33,7 @@ BUILD, DEPLOY, EXPERIMENTAL = "[build]", "[deploy]", "[experimental]"
 MOUNT_REST = 'source="data" destination="/data"'
 CHECK_REST = 'type="tcp" port=80'
 HEADED = 'port=80 handlers=["proxy_proto"]'
+SECURE = 'port=80 handlers=["tls"]'
 FILE_REST = 'guest_path="/etc/x"'
 STATIC_REST = 'guest_path="/s" url_prefix="/s"'
 METRICS_REST = 'port=9091 path="/m"'
@@ -93,7 +94,7 @@ ROWS = [
     Row(PORT, "handlers", '["http", "tls"]', '["https"]', "'http'", "port=80"),
     Row(PORT, "force_https", "true", '"yes"', "true or false", 'port=80 handlers=["http"]'),
     Row(PORT, "http_options", "{compress = true}", "{compres = true}", "`compress`", "port=80"),
-    Row(PORT, "tls_options", '{alpn = ["h2"]}', '{alpn = "h2"}', "list", "port=80"),
+    Row(PORT, "tls_options", '{alpn = ["h2"]}', '{alpn = "h2"}', "list", SECURE),
     Row(PORT, "proxy_proto_options", '{version = "v2"}', '{version = "v3"}', "'v1'", HEADED),
     Row(PORT, "accept_proxy_proto", "true", '"yes"', "true or false", "port=80"),
     Row(OPTIONS, "compress", "false", "0", "true or false"),

@@ -40,6 +40,16 @@ def warnings(text: str) -> list[str]:
         ("[[services]]\n[[services.ports]]\nstart_port = 9\nend_port = 5\n", 4, "exchange"),
         ("[[services]]\n[[services.ports]]\nport = 5\nforce_https = true\n", 4, "`http` handler"),
         (
+            "[[services]]\n[[services.ports]]\nport = 5\ntls_options = {}\n",
+            4,
+            "`tls` or `pg_tls` handler",
+        ),
+        (
+            '[http_service]\ntls_options = {alpn = ["mqtt"]}\n',
+            2,
+            "`http` handler does not speak",
+        ),
+        (
             '[[services]]\n[[services.ports]]\nport = 5\nhandlers = ["http", "proxy_proto"]\n',
             4,
             "http, proxy_proto do not go together",
@@ -228,10 +238,18 @@ def test_a_grace_period_of_nothing_is_fine() -> None:
     )
 
 
+def test_a_redirect_to_nowhere_is_warned_of() -> None:
+    """`force_https` without a port that has `tls` and `http` leads nowhere."""
+    text = "[[services]]\n[[services.ports]]\nport = 80\n"
+    text += 'handlers = ["http"]\nforce_https = true\n'
+    (only,) = parse(text).warnings
+    assert "which no port of the app answers" in only.message
+
+
 def test_the_server_checks_the_rules_again() -> None:
     """A configuration that came as JSON is refused with paths, and its warnings come back."""
-    good = parse("[http_service]\nforce_https = true\n").config
-    assert any("force_https" in one for one in recheck(good))
+    good = parse("[http_service]\nhttp_options = {compress = true}\n").config
+    assert any("compress" in one for one in recheck(good))
     bad = good.model_copy(update={"processes": {"web": "x"}})
     with pytest.raises(ConfigError) as caught:
         recheck(bad)

@@ -33,8 +33,6 @@ release_command_timeout = "1m"
 release_command_vm = {cpus = 1}
 seed_command = "x"
 [http_service]
-force_https = true
-tls_options = {alpn = ["h2"]}
 checks = [{path = "/"}]
 machine_checks = [{command = ["x"]}]
 [http_service.http_options]
@@ -49,9 +47,7 @@ machine_checks = [{command = ["x"]}]
 [[services]]
 [[services.ports]]
 port = 1
-handlers = ["http", "tls"]
-force_https = true
-tls_options = {alpn = ["h2"]}
+handlers = ["http"]
 [services.ports.http_options]
 compress = true
 h2_backend = true
@@ -106,7 +102,12 @@ def test_the_warning_names_key_and_line() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[http_service]\nforce_https = false\n",
+        "[http_service]\nforce_https = true\n",
+        '[http_service]\ntls_options = {alpn = ["h2"], versions = ["TLSv1.3"]}\n',
+        '[[services]]\n[[services.ports]]\nport = 1\nhandlers = ["tls"]\n',
+        '[[services]]\n[[services.ports]]\nport = 1\nhandlers = ["http"]\nforce_https = true\n'
+        '[[services.ports]]\nport = 2\nhandlers = ["tls", "http"]\n',
+        '[[services]]\n[[services.ports]]\nport = 1\nhandlers = ["pg_tls"]\n',
         '[[services]]\nprotocol = "tcp"\n[[services.ports]]\nport = 80\nhandlers = ["http"]\n',
         '[deploy]\nstrategy = "rolling"\n',
         '[http_service]\nauto_stop_machines = "suspend"\nauto_stop_after = "3s"\n',
