@@ -70,7 +70,7 @@ def test_yes_with_every_step(tmp_path: Path) -> None:
     ("source", "target", "stage", "why"),
     [
         ("api", "web:81", "service", "no Machine of the app has a TCP service on port 81"),
-        ("api", "web:443", "service", "handler tls, which is not served yet"),
+        ("api", "web:443", "machine", ""),
         ("lab", "web:80", "name", "does not resolve on network personal/lab"),
         ("far", "web", "name", "its addresses are on personal/default"),
         ("personal/lab", "[fdaa:0:1:0:1::1]:80", "address", "there is no path"),
