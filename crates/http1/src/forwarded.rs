@@ -116,9 +116,14 @@ fn write_request_line(head: &RequestHead<'_, '_>, out: &mut Vec<u8>) {
 fn passes(head: &RequestHead<'_, '_>, name: Name) -> bool {
     match name {
         Name::Other
+        | Name::AcceptEncoding
+        | Name::AcceptRanges
+        | Name::CacheControl
         | Name::ContentEncoding
+        | Name::ContentRange
         | Name::ContentType
         | Name::Date
+        | Name::Etag
         | Name::FlyReplay
         | Name::Routing
         | Name::Server

@@ -4,11 +4,16 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
     Other,
+    AcceptEncoding,
+    AcceptRanges,
+    CacheControl,
     Connection,
     ContentEncoding,
     ContentLength,
+    ContentRange,
     ContentType,
     Date,
+    Etag,
     Expect,
     FlyReplay,
     /// Set by the proxy alone: a caller's own is forged and dropped.
@@ -57,11 +62,16 @@ impl Name {
 
     fn lookup(lower: &[u8]) -> Self {
         match lower {
+            b"accept-encoding" => Self::AcceptEncoding,
+            b"accept-ranges" => Self::AcceptRanges,
+            b"cache-control" => Self::CacheControl,
             b"connection" => Self::Connection,
             b"content-encoding" => Self::ContentEncoding,
             b"content-length" => Self::ContentLength,
+            b"content-range" => Self::ContentRange,
             b"content-type" => Self::ContentType,
             b"date" => Self::Date,
+            b"etag" => Self::Etag,
             b"expect" => Self::Expect,
             b"host" => Self::Host,
             b"server" => Self::Server,

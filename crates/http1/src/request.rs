@@ -90,6 +90,11 @@ impl<'b, 'h> RequestHead<'b, 'h> {
         })
     }
 
+    /// The values of `Accept-Encoding`.
+    pub fn accepted_codings(&self) -> impl Iterator<Item = &'b [u8]> {
+        self.fields.values(Name::AcceptEncoding)
+    }
+
     /// The name that was called, without port and last dot.
     pub fn called_name(&self) -> Option<&'b str> {
         let name = str::from_utf8(host::without_port(self.called_host()?)).ok()?;

@@ -99,6 +99,31 @@ impl<'b, 'h> ResponseHead<'b, 'h> {
         self.fields.values(Name::ContentType).any(is_replay_json)
     }
 
+    /// The type of a body of at least `least` bytes that may be put into a content coding; `None` when
+    /// the response has no such body, is a part of one, has a coding, or forbids it (RFC 9110, 7.7).
+    pub fn codable(&self, least: u64) -> Option<&'b [u8]> {
+        let (fields, whole) = (self.fields, matches!(self.status, 200..=203));
+        let long = match self.framing {
+            ResponseFraming::None => false,
+            ResponseFraming::Length(length) => length >= least,
+            ResponseFraming::Chunked | ResponseFraming::UntilClose => true,
+        };
+        let has = |wanted| fields.values(wanted).next().is_some();
+        let fixed = fields.values(Name::CacheControl).flat_map(tokens);
+        let mut fixed = fixed.filter(|token| token.eq_ignore_ascii_case(b"no-transform"));
+        if !whole
+            || !long
+            || has(Name::ContentEncoding)
+            || has(Name::ContentRange)
+            || fixed.next().is_some()
+        {
+            return None;
+        }
+        let mut types = fields.values(Name::ContentType);
+        let found = types.next()?;
+        types.next().is_none().then_some(found)
+    }
+
     /// The response is an interim one: another follows. 101 is not, it is the last of its connection.
     pub const fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)

@@ -59,6 +59,8 @@ pub struct ClientSide<'a> {
     pub request_id: &'a [u8],
     /// The time, for a response that came without one.
     pub date: &'a [u8; DATE_LEN],
+    /// The content coding that the body is put into on the way.
+    pub coding: Option<&'static str>,
 }
 
 impl ResponsePolicy {
@@ -74,8 +76,13 @@ impl ResponsePolicy {
         let mut dated = false;
         for (name, sent, value) in head.fields.iter() {
             dated |= name == Name::Date;
-            if self.passes(head, name, sent, value) {
-                write_field(out, sent.as_bytes(), value);
+            if !self.passes(head, name, sent, value) {
+                continue;
+            }
+            match (side.coding, name) {
+                (Some(_), Name::ContentLength | Name::AcceptRanges) => {}
+                (Some(_), Name::Etag) => write_weak(sent, value, out),
+                _ => write_field(out, sent.as_bytes(), value),
             }
         }
         if head.is_interim() {
@@ -151,15 +158,30 @@ fn write_status_line(head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// What identified the bytes of a body identifies only its meaning once they are coded (RFC 9110, 8.8.1).
+fn write_weak(name: &str, value: &[u8], out: &mut Vec<u8>) {
+    let weak = if value.starts_with(b"W/") {
+        value.to_vec()
+    } else {
+        [b"W/", value].concat()
+    };
+    write_field(out, name.as_bytes(), &weak);
+}
+
 fn write_framing(head: &ResponseHead<'_, '_>, side: &ClientSide<'_>, out: &mut Vec<u8>) {
     if head.status == 101 {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         return;
     }
-    let in_chunks = matches!(
+    let unknown = matches!(
         head.framing,
         ResponseFraming::Chunked | ResponseFraming::UntilClose
     );
+    let in_chunks = unknown || side.coding.is_some();
+    if let Some(coding) = side.coding {
+        write_field(out, b"Content-Encoding", coding.as_bytes());
+        write_field(out, b"Vary", b"Accept-Encoding");
+    }
     if in_chunks && side.version != Version::Http10 {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }

@@ -37,18 +37,10 @@ pub fn parse_trailers(section: &[u8], mut each: impl FnMut(&str, &[u8])) -> Resu
 }
 
 fn passes(field: &Header<'_>) -> bool {
-    Name::of(field.name.as_bytes()) == Name::Other
-        && ![
-            "authorization",
-            "cookie",
-            "set-cookie",
-            "cache-control",
-            "content-range",
-            "trailer",
-            "range",
-        ]
-        .iter()
-        .any(|name| field.name.eq_ignore_ascii_case(name))
+    matches!(Name::of(field.name.as_bytes()), Name::Other | Name::Etag)
+        && !["authorization", "cookie", "set-cookie", "trailer", "range"]
+            .iter()
+            .any(|name| field.name.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -213,12 +213,14 @@ fn https_locations_lose_the_port_of_http() {
 // === responses ===
 
 struct Asked {
+    coding: Option<&'static str>,
     method: Method,
     version: Version,
     close: bool,
 }
 
 const GET: Asked = Asked {
+    coding: None,
     method: Method::Get,
     version: Version::Http11,
     close: false,
@@ -238,6 +240,7 @@ fn respond(head: &str, asked: &Asked, policy: &ResponsePolicy) -> Result<String,
         server: "Fly/1",
         request_id: b"ID-local",
         date: date.at(0),
+        coding: asked.coding.filter(|_| head.codable(4).is_some()),
     };
     let mut out = Vec::new();
     policy.write_response(&head, &side, &mut out);
@@ -260,6 +263,46 @@ fn a_response_gains_the_proxys_fields() {
         respond(sent, &GET, &ResponsePolicy::default()),
         Ok(expected)
     );
+}
+
+/// RFC 9110, 7.7 and 8.8.1: a coded body has no length or ranges that are known, and its tag is weak.
+#[test]
+fn a_coded_response_tells_that_it_is() {
+    let sent = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nAccept-Ranges: bytes\r\n\
+        ETag: \"a\"\r\nVary: Cookie\r\nDate: d\r\n\r\n";
+    let coded = Asked {
+        coding: Some("br"),
+        ..GET
+    };
+    let expected = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: W/\"a\"\r\nVary: Cookie\r\nDate: d\r\n\
+         Content-Encoding: br\r\nVary: Accept-Encoding\r\nTransfer-Encoding: chunked\r\n{OURS}"
+    );
+    let policy = ResponsePolicy::default();
+    assert_eq!(respond(sent, &coded, &policy), Ok(expected));
+    for (from, to) in [
+        ("200 OK", "206 OK"),
+        ("200 OK", "404 OK"),
+        ("200 OK", "204 OK"),
+        ("Length: 5", "Length: 3"),
+        ("Content-Type: text/plain", "X: y"),
+        ("Accept-Ranges: bytes", "Content-Encoding: gzip"),
+        ("Accept-Ranges: bytes", "Content-Encoding: none"),
+        ("Accept-Ranges: bytes", "Content-Range: bytes 0-4/5"),
+        (
+            "Accept-Ranges: bytes",
+            "Cache-Control: public, No-Transform",
+        ),
+        ("Accept-Ranges: bytes", "Content-Type: text/html"),
+    ] {
+        let plain = respond(&sent.replace(from, to), &coded, &policy).unwrap();
+        assert!(!plain.contains("br\r\n"), "{from} -> {to}: {plain}");
+    }
+    let head = Asked {
+        method: Method::Head,
+        ..coded
+    };
+    assert!(!respond(sent, &head, &policy).unwrap().contains("chunked"));
 }
 
 #[test]

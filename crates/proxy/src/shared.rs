@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) phase: Phase,
     /// Who has taken over.
     pub(crate) heir: Heirs,
+    /// Responses that are being compressed.
+    pub(crate) coders: AtomicUsize,
 }
 
 /// What the agent's `hello` said.
@@ -149,6 +151,7 @@ impl Shared {
             lending: AtomicUsize::new(0),
             phase: Phase::new(role),
             heir: Heirs::default(),
+            coders: AtomicUsize::new(0),
         };
         (shared, lines)
     }

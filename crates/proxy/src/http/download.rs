@@ -2,6 +2,7 @@
 
 use std::io;
 
+use roost_compress::{Coding, LEAST_LENGTH, is_compressible};
 use roost_http1::{
     ChunkedScanner, ClientSide, FieldSlots, HeadScanner, RequestFacts, ResponseError,
     ResponseFraming, ResponseHead, ResponsePolicy, Version, write_chunk, write_trailers,
@@ -9,6 +10,7 @@ use roost_http1::{
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::ReadHalf;
 
+use super::coded::Coder;
 use super::stamp::{SERVER, Stamp};
 use super::upload::Sent;
 use super::watchdog::Activity;
@@ -58,6 +60,8 @@ pub(super) struct Download<'a, 'm, W> {
     pub(super) output: &'a mut Vec<u8>,
     pub(super) facts: RequestFacts,
     pub(super) policy: &'a ResponsePolicy,
+    /// The content coding that the client takes.
+    pub(super) coding: Option<Coding>,
     pub(super) stamp: &'a mut Stamp,
     pub(super) sent: &'a Sent,
     pub(super) activity: &'a Activity,
@@ -71,11 +75,13 @@ struct Head {
     interim: bool,
     status: u16,
     framing: ResponseFraming,
+    /// What the body is put into on the way.
+    coder: Option<Coder>,
     machine_persists: bool,
     client_closes: bool,
 }
 
-const CUT_SHORT: DownloadError =
+pub(super) const CUT_SHORT: DownloadError =
     DownloadError::Bad("the Machine closed in the middle of its response");
 
 impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
@@ -96,16 +102,7 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
             self.flush().await?;
             return Ok(Delivered::Upgraded);
         }
-        match (head.framing, self.facts.version) {
-            (ResponseFraming::None, _) => {}
-            (ResponseFraming::Length(length), _) => self.length(length).await?,
-            (ResponseFraming::Chunked, Version::Http11 | Version::Http2) => self.chunks().await?,
-            (ResponseFraming::Chunked, Version::Http10) => self.chunks_as_data().await?,
-            (ResponseFraming::UntilClose, Version::Http11 | Version::Http2) => {
-                self.data_as_chunks().await?;
-            }
-            (ResponseFraming::UntilClose, Version::Http10) => self.until_close().await?,
-        }
+        self.body(head.framing, head.coder).await?;
         self.flush().await?;
         let Head {
             machine_persists,
@@ -116,6 +113,28 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
             machine_persists,
             client_closes,
         })
+    }
+
+    /// Takes the body through, in a form that the client reads.
+    async fn body(
+        &mut self,
+        framing: ResponseFraming,
+        coder: Option<Coder>,
+    ) -> Result<(), DownloadError> {
+        if let Some(coder) = coder {
+            return self.coded(framing, coder).await;
+        }
+        match (framing, self.facts.version) {
+            (ResponseFraming::None, _) => {}
+            (ResponseFraming::Length(length), _) => self.length(length).await?,
+            (ResponseFraming::Chunked, Version::Http11 | Version::Http2) => self.chunks().await?,
+            (ResponseFraming::Chunked, Version::Http10) => self.chunks_as_data().await?,
+            (ResponseFraming::UntilClose, Version::Http11 | Version::Http2) => {
+                self.data_as_chunks().await?;
+            }
+            (ResponseFraming::UntilClose, Version::Http10) => self.until_close().await?,
+        }
+        Ok(())
     }
 
     /// Reads one head and writes it for the client into the output.
@@ -158,6 +177,10 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
             head.framing,
             ResponseFraming::Chunked | ResponseFraming::UntilClose
         );
+        let coder = self
+            .coding
+            .filter(|_| head.codable(LEAST_LENGTH).is_some_and(is_compressible))
+            .and_then(|coding| Coder::new(&self.worker.shared, coding));
         let ending = self.worker.is_ending(self.target);
         let client_closes =
             ending || !self.facts.keep_alive || !self.sent.all.get() || (old && unframed);
@@ -168,6 +191,7 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
             server: SERVER,
             request_id: &self.stamp.id,
             date: &self.stamp.date,
+            coding: coder.as_ref().map(Coder::token),
         };
         if !(interim && old) {
             self.policy.write_response(&head, &side, self.output);
@@ -176,6 +200,7 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
             interim,
             status: head.status,
             framing: head.framing,
+            coder,
             machine_persists: head.keep_alive && head.framing != ResponseFraming::UntilClose,
             client_closes,
         })
@@ -263,7 +288,7 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), DownloadError> {
+    pub(super) async fn flush(&mut self) -> Result<(), DownloadError> {
         if !self.output.is_empty() {
             write(self.writer, self.output).await?;
             self.output.clear();
@@ -280,7 +305,7 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
         }
     }
 
-    async fn more_or_end(&mut self) -> Result<bool, DownloadError> {
+    pub(super) async fn more_or_end(&mut self) -> Result<bool, DownloadError> {
         let count = self.answer.fill(self.reader).await.map_err(|_| CUT_SHORT)?;
         self.activity.note();
         Ok(count > 0)

@@ -192,6 +192,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             output: &mut self.output,
             facts,
             policy: &self.manner.policy,
+            coding: self.coding,
             stamp: &mut self.stamp,
             sent,
             activity: &self.activity,

@@ -116,6 +116,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             self.input.consume(end);
             return Ok(Head::Switch(frames));
         }
+        let codes = self.manner.compress && facts.version != Version::Http10;
+        self.coding = codes
+            .then(|| roost_compress::choose(head.accepted_codings()))
+            .flatten();
         self.request.clear();
         self.manner
             .forwarded

@@ -32,6 +32,7 @@ use crate::http2;
 use crate::route::Target;
 use crate::worker::Worker;
 
+mod coded;
 mod download;
 pub(crate) mod ending;
 mod exchange;
@@ -39,6 +40,7 @@ mod intake;
 pub(crate) mod pool;
 pub(crate) mod refusal;
 mod session;
+mod source;
 mod stamp;
 mod stash;
 mod tunnel;

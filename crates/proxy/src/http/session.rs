@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use roost_compress::Coding;
 use roost_http1::{FieldRule, ForwardedFields, Origin, ResponsePolicy, Version};
 use roost_wire::{Handler, Port};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -40,6 +41,8 @@ pub(super) struct Session<'a, R, W> {
     pub(super) activity: Activity,
     pub(super) watchdog: Watchdog,
     pub(super) manner: &'a Manner,
+    /// The content coding that the latest request takes.
+    pub(super) coding: Option<Coding>,
 }
 
 /// What holds for all requests of a connection.
@@ -51,6 +54,8 @@ pub(crate) struct Manner {
     pub(super) may_switch: bool,
     pub(super) forwarded: ForwardedFields,
     pub(super) policy: ResponsePolicy,
+    /// Responses may be compressed.
+    pub(super) compress: bool,
     pub(crate) times: Times,
 }
 
@@ -115,6 +120,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
             activity: Activity::default(),
             watchdog: Watchdog::new(manner.times.idle.min(manner.times.head)),
             manner,
+            coding: None,
         }
     }
 
@@ -187,11 +193,14 @@ impl Manner {
             region: &config.region,
             tls: port.handlers.contains(&Handler::Tls),
         };
+        let policy = response_policy(port);
         Self {
             version,
             may_switch: version == Version::Http11 && !origin.tls,
             forwarded: ForwardedFields::new(origin),
-            policy: response_policy(port),
+            compress: options.is_none_or(|options| options.compress != Some(false))
+                && !policy.pristine,
+            policy,
             times,
         }
     }
