@@ -139,10 +139,14 @@ class World:
 
     def queued(self, count: int) -> None:
         """Returns when ``count`` requests wait for a Machine."""
+        self.counted("waiting", count)
+
+    def counted(self, what: str, count: int) -> None:
+        """Returns when the proxy counts ``count`` of something."""
         deadline = time.monotonic() + DEADLINE_S
-        while self.control.call("stats")["stats"]["waiting"] != count:
+        while self.control.call("stats")["stats"][what] != count:
             if time.monotonic() > deadline:
-                raise AssertionError(f"not {count} requests wait")
+                raise AssertionError(f"{what} is not {count}")
 
     def close(self) -> None:
         """Closes every connection."""

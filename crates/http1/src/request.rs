@@ -16,6 +16,7 @@ use crate::target::{self, Target};
 const GRPC: &[u8] = b"application/grpc";
 
 /// What the proxy has to remember of a request once its head is written.
+#[allow(clippy::struct_excessive_bools)] // independent facts, not states
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestFacts {
     /// The method.
