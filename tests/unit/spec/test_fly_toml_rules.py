@@ -248,7 +248,7 @@ def test_a_redirect_to_nowhere_is_warned_of() -> None:
 
 def test_the_server_checks_the_rules_again() -> None:
     """A configuration that came as JSON is refused with paths, and its warnings come back."""
-    good = parse("swap_size_mb = 256\n").config
+    good = parse("swap_size_mb = 256\n[http_service]\n").config
     assert any("swap_size_mb" in one for one in recheck(good))
     bad = good.model_copy(update={"processes": {"web": "x"}})
     with pytest.raises(ConfigError) as caught:
