@@ -11,11 +11,14 @@ use roost_wire::{Machine, Name};
 
 use crate::Micros;
 use crate::balance::{self, Ask, Standing};
+use crate::circuit;
 use crate::decision::{
-    Effect, Grant, Moment, Plea, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
+    Effect, Fate, Grant, Moment, Plea, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict,
+    WaiterId,
 };
 use crate::entry::{Entry, Readiness, Turn};
-use crate::limits::{HELD_BYTES_APP, MAX_FALSE_STARTS};
+use crate::health::Health;
+use crate::limits::{HELD_BYTES_APP, MAX_FALSE_STARTS, MAX_NAMED};
 use crate::queue::{Queue, Waiter};
 use crate::wish::Wish;
 
@@ -62,19 +65,22 @@ impl AppState {
 
     /// Gives a unit back. Says whether the Machine goes on taking calls, so that a connection to it
     /// may be kept.
-    pub fn release(&mut self, key: SlotKey, at: Moment<'_>) -> (bool, Vec<Effect>) {
+    pub fn release(&mut self, key: SlotKey, fate: Fate, at: Moment<'_>) -> (bool, Vec<Effect>) {
+        let mut effects = self.note_fate(key, fate, at);
         let Some(entry) = self
             .entries
             .iter_mut()
             .find(|entry| entry.epoch == key.epoch)
         else {
-            return (false, Vec::new());
+            return (false, effects);
         };
-        let takes_calls = entry.machine.state.is_up() && !entry.draining && !self.guest;
+        let mut takes_calls = entry.machine.state.is_up() && !entry.draining && !self.guest;
         if let Some(service) = entry.service_mut(key.internal_port) {
             service.load = service.load.saturating_sub(1);
+            takes_calls &= service.checkup.health() == Health::Passing;
         }
-        (takes_calls, self.settle(at))
+        effects.extend(self.settle(at));
+        (takes_calls, effects)
     }
 
     /// The holder of a unit was refused by the Machine: it gets no calls until its port accepts.
@@ -131,7 +137,7 @@ impl AppState {
             return Verdict::Refuse(Refusal::QueueFull);
         }
         let choice = self.choose(request.ask(), at);
-        let patience = if choice.full {
+        let patience = if choice.full || choice.unhealthy {
             at.limits.queue_timeout
         } else {
             at.limits.wake_timeout
@@ -146,8 +152,10 @@ impl AppState {
     fn why_late(&self, waiter: &Waiter, now: Micros) -> Refusal {
         let waited_ms = now.saturating_sub(waiter.since) / 1_000;
         let mut waking = None;
+        let mut full = false;
+        let mut failing = Vec::new();
         for entry in &self.entries {
-            match balance::standing(entry, waiter.ask()) {
+            match balance::standing(entry, waiter.ask(), now) {
                 Standing::Coming { .. } => {
                     let serving = entry.serving(waiter.port);
                     return Refusal::NotListening {
@@ -157,12 +165,21 @@ impl AppState {
                     };
                 }
                 Standing::Waking => waking = Some(entry.machine.id.clone()),
+                Standing::Untried { .. } | Standing::Failing { .. } => {
+                    failing.extend(entry.failing(waiter.port));
+                }
+                Standing::Full => full = true,
                 _ => {}
             }
         }
+        failing.truncate(MAX_NAMED);
         match waking {
             Some(machine) => Refusal::WakeTimeout { machine, waited_ms },
-            None => Refusal::QueueTimeout(waited_ms),
+            None if full || failing.is_empty() => Refusal::QueueTimeout(waited_ms),
+            None => Refusal::Unhealthy {
+                failing: failing.join("; "),
+                waited_ms,
+            },
         }
     }
 }
@@ -172,20 +189,31 @@ impl AppState {
 impl AppState {
     /// A Machine was created or changed.
     pub fn put(&mut self, machine: Arc<Machine>, at: Moment<'_>) -> Vec<Effect> {
+        let guest = self.guest;
+        let watch_of = |entry: &Entry| entry.watch().filter(|_| !guest);
         let known = self
             .entries
             .iter_mut()
             .find(|entry| entry.machine.id == machine.id);
         let Some(entry) = known else {
             self.next_epoch += 1;
-            self.entries
-                .push(Entry::new(machine, self.next_epoch, at.now));
-            return self.settle(at);
+            let entry = Entry::new(machine, self.next_epoch, at.now);
+            let mut effects: Vec<Effect> =
+                watch_of(&entry).map(Effect::Watch).into_iter().collect();
+            self.entries.push(entry);
+            effects.extend(self.settle(at));
+            return effects;
         };
+        let watched = watch_of(entry).is_some();
         let asked = entry.waking.is_some();
         let was = entry.machine.state;
         let turn = entry.put(machine.clone(), at.now);
         let mut effects = Vec::new();
+        match watch_of(entry) {
+            Some(watch) => effects.push(Effect::Watch(watch)),
+            None if watched => effects.push(Effect::Unwatch(machine.id.clone())),
+            None => {}
+        }
         if turn == Turn::FalseStart {
             self.false_start(&machine);
         }
@@ -199,8 +227,14 @@ impl AppState {
 
     /// A Machine is gone.
     pub fn remove(&mut self, machine: &str, at: Moment<'_>) -> Vec<Effect> {
-        self.entries.retain(|entry| *entry.machine.id != *machine);
-        self.settle(at)
+        let gone = |entry: &Entry| *entry.machine.id == *machine;
+        let watched = self.entries.iter().find(|entry| gone(entry));
+        let watched = watched.and_then(Entry::watch);
+        self.entries.retain(|entry| !gone(entry));
+        let ended = watched.map(|watch| Effect::Unwatch(watch.machine.id.clone()));
+        let mut effects: Vec<Effect> = ended.into_iter().collect();
+        effects.extend(self.settle(at));
+        effects
     }
 
     /// Takes no new work for a Machine until its next `put`. With `if_idle` only when nothing uses or
@@ -239,6 +273,8 @@ impl AppState {
         match entry.service_mut(internal_port) {
             Some(service) if up && service.readiness != Readiness::Ready => {
                 service.readiness = Readiness::Ready;
+                let answered = circuit::Sign::Answered;
+                service.circuit = service.circuit.after(answered, at.now);
                 entry.false_starts = 0;
                 (Some(at.now.saturating_sub(up_since)), self.settle(at))
             }
@@ -345,7 +381,7 @@ impl AppState {
 
 impl AppState {
     fn choose(&self, ask: Ask<'_>, at: Moment<'_>) -> balance::Choice {
-        balance::choose(&self.entries, ask, &at.limits.region, at.random)
+        balance::choose(&self.entries, ask, at)
     }
 
     /// A unit for a call, `None` when waiting makes sense. Wakes and probes on the way.
@@ -358,7 +394,10 @@ impl AppState {
     ) -> Result<Option<Grant>, Refusal> {
         let choice = self.choose(ask, at);
         if choice.unprobed {
-            self.probe_all(ask.port, effects);
+            self.probe_all(ask.port, at.now, effects);
+        }
+        if choice.unhurried {
+            self.hurry_all(ask.port, at.now, effects);
         }
         let woken = choice.wake.and_then(|index| self.entries.get_mut(index));
         let wakes = woken.map(|entry| {
@@ -367,16 +406,17 @@ impl AppState {
             effects.push(Effect::Wake(entry.machine.clone()));
         });
         match choice.best.and_then(|index| self.entries.get_mut(index)) {
-            Some(entry) if !behind => Ok(reserve(entry, ask.port, &mut self.active)),
+            Some(entry) if !behind => Ok(reserve(entry, ask.port, at.now, &mut self.active)),
             Some(_) => Ok(None),
             None if choice.hope || wakes.is_some() => Ok(None),
             None => Err(self.why_none(ask, choice.served)),
         }
     }
 
-    fn probe_all(&mut self, port: u16, effects: &mut Vec<Effect>) {
+    fn probe_all(&mut self, port: u16, now: Micros, effects: &mut Vec<Effect>) {
         for entry in &mut self.entries {
-            if balance::standing_for(entry, port, &[]) != (Standing::Coming { probing: false }) {
+            let unprobed = Standing::Coming { probing: false };
+            if balance::standing_for(entry, port, &[], now) != unprobed {
                 continue;
             }
             let Some((_, service)) = entry.serving(port) else {
@@ -412,7 +452,7 @@ impl AppState {
                 };
                 format!("{} is {state}{cordoned}", entry.machine.id)
             });
-        let states: Vec<String> = states.take(3).collect();
+        let states: Vec<String> = states.take(MAX_NAMED).collect();
         Refusal::NotStartable(states.join("; "))
     }
 
@@ -479,11 +519,14 @@ impl AppState {
     }
 }
 
-fn reserve(entry: &mut Entry, port: u16, active: &mut bool) -> Option<Grant> {
+fn reserve(entry: &mut Entry, port: u16, now: Micros, active: &mut bool) -> Option<Grant> {
     let internal_port = entry.serving(port)?.1.internal_port;
     let service = entry.service_mut(internal_port)?;
     service.load += 1;
     service.peak = service.peak.max(service.load);
+    let before = service.circuit;
+    service.circuit = before.after(circuit::Sign::Called, now);
+    let trial = service.circuit != before;
     *active = true;
     let key = SlotKey {
         epoch: entry.epoch,
@@ -493,6 +536,7 @@ fn reserve(entry: &mut Entry, port: u16, active: &mut bool) -> Option<Grant> {
         key,
         machine: entry.machine.clone(),
         internal_port,
+        trial,
     })
 }
 

@@ -6,7 +6,10 @@
 
 use roost_wire::{MachineState, Name};
 
+use crate::Micros;
+use crate::decision::Moment;
 use crate::entry::{Entry, Readiness};
+use crate::health::Health;
 use crate::limits::DEFAULT_SOFT;
 use crate::wish::{Step, Wish, steps};
 
@@ -40,6 +43,13 @@ pub(crate) enum Standing {
     Full,
     /// Up, its port not known to accept. `probing` when somebody tries it.
     Coming { probing: bool },
+    /// Its checks have not passed since it came up, and may still do so. `hurried` when they are being
+    /// run for those who wait.
+    Untried { hurried: bool },
+    /// A check of it fails. `hurried` as above, or since it is run at its interval only.
+    Failing { hurried: bool },
+    /// Does not answer, so it is left alone while others take calls.
+    Ejected { load: u32 },
     /// Asleep, a wake is in flight.
     Waking,
     /// Asleep, a wake may start it. `quick` when it only has to be thawed.
@@ -49,15 +59,15 @@ pub(crate) enum Standing {
 }
 
 /// How `entry` stands to a call.
-pub(crate) fn standing(entry: &Entry, ask: Ask<'_>) -> Standing {
+pub(crate) fn standing(entry: &Entry, ask: Ask<'_>, now: Micros) -> Standing {
     if ask.wish.is_some_and(|wish| !wish.allows(&entry.machine)) {
         return Standing::Apart;
     }
-    standing_for(entry, ask.port, ask.exclude)
+    standing_for(entry, ask.port, ask.exclude, now)
 }
 
 /// The same for one who has no wish.
-pub(crate) fn standing_for(entry: &Entry, port: u16, exclude: &[Name]) -> Standing {
+pub(crate) fn standing_for(entry: &Entry, port: u16, exclude: &[Name], now: Micros) -> Standing {
     let Some((offered, service)) = entry.serving(port) else {
         return Standing::Apart;
     };
@@ -85,9 +95,18 @@ pub(crate) fn standing_for(entry: &Entry, port: u16, exclude: &[Name]) -> Standi
         Readiness::Unknown => return Standing::Coming { probing: false },
         Readiness::Ready => {}
     }
+    let hurried = service.checkup.hurried || !service.checkup.is_unproven();
+    match service.checkup.health() {
+        Health::Untried => return Standing::Untried { hurried },
+        Health::Failing => return Standing::Failing { hurried },
+        Health::Passing => {}
+    }
     let limits = offered.concurrency;
     if limits.hard_limit.is_some_and(|hard| service.load >= hard) {
         return Standing::Full;
+    }
+    if service.circuit.is_out(now) {
+        return Standing::Ejected { load: service.load };
     }
     let soft = limits
         .soft_limit
@@ -115,14 +134,21 @@ pub(crate) struct Choice {
     pub(crate) full: bool,
     /// A Machine serves the port at all.
     pub(crate) served: bool,
+    /// The Machine to use when there is nobody else: it is left alone since it does not answer.
+    ejected: Option<usize>,
+    /// A Machine would take calls if its checks passed.
+    pub(crate) unhealthy: bool,
     /// Some Machine's port has to be tried.
     pub(crate) unprobed: bool,
+    /// Some Machine's checks should be run without delay.
+    pub(crate) unhurried: bool,
 }
 
 #[derive(Default)]
 struct Scan {
     choice: Choice,
     best: Option<((u8, u32), u32)>,
+    ejected: Option<(usize, u32)>,
     local_room: bool,
     local_in_flight: bool,
     remote_in_flight: bool,
@@ -130,34 +156,47 @@ struct Scan {
     remote_asleep: Option<(usize, bool)>,
 }
 
-/// Chooses for a call from `region`; `random` breaks ties. The steps of its wish are tried in order: the first
+/// Chooses for a call; chance breaks ties. The steps of its wish are tried in order: the first
 /// that has a Machine which takes calls, or comes without another's help, counts. One where all are at their
-/// hard limits is passed by, and remembered as a hope.
-pub(crate) fn choose(entries: &[Entry], ask: Ask<'_>, region: &str, random: u64) -> Choice {
+/// hard limits is passed by, and remembered as a hope. When nobody is left, one that does not answer is tried.
+pub(crate) fn choose(entries: &[Entry], ask: Ask<'_>, at: Moment<'_>) -> Choice {
     let mut all = Choice::default();
     for step in steps(ask.wish) {
-        let mut found = choose_of(entries, ask, step, region, random);
-        found.full |= all.full;
-        found.served |= all.served;
-        found.unprobed |= all.unprobed;
+        let mut found = choose_of(entries, ask, step, at);
+        found.remember(&all);
         if found.best.is_some() || found.wake.is_some() || found.comes {
-            found.hope |= all.hope;
             return found;
         }
-        found.hope |= all.hope;
         all = found;
+    }
+    if !all.full {
+        all.best = all.ejected;
     }
     all
 }
 
+impl Choice {
+    /// Takes in what an earlier step of the wish found, which was not enough.
+    fn remember(&mut self, earlier: &Self) {
+        self.full |= earlier.full;
+        self.served |= earlier.served;
+        self.unhealthy |= earlier.unhealthy;
+        self.unprobed |= earlier.unprobed;
+        self.unhurried |= earlier.unhurried;
+        self.hope |= earlier.hope;
+        self.ejected = earlier.ejected.or(self.ejected);
+    }
+}
+
 /// Chooses among those of one step.
-fn choose_of(entries: &[Entry], ask: Ask<'_>, step: Step<'_>, region: &str, random: u64) -> Choice {
+fn choose_of(entries: &[Entry], ask: Ask<'_>, step: Step<'_>, at: Moment<'_>) -> Choice {
     let mut scan = Scan::default();
-    let mut random = random | 1;
+    let mut random = at.random | 1;
+    let region = &*at.limits.region;
     let those = entries.iter().enumerate();
     for (index, entry) in those.filter(|(_, entry)| step.takes(&entry.machine)) {
         let local = region.is_empty() || *entry.machine.region == *region;
-        let standing = standing_for(entry, ask.port, ask.exclude);
+        let standing = standing_for(entry, ask.port, ask.exclude, at.now);
         scan.choice.served |= standing != Standing::Apart;
         scan.note(index, local, standing, &mut random);
     }
@@ -179,6 +218,21 @@ impl Scan {
             Standing::Coming { probing } => {
                 self.choice.unprobed |= !probing;
                 self.in_flight(local);
+            }
+            Standing::Untried { hurried } => {
+                self.choice.unhurried |= !hurried;
+                self.choice.unhealthy = true;
+                self.in_flight(local);
+            }
+            Standing::Failing { hurried } => {
+                self.choice.unhurried |= !hurried;
+                self.choice.unhealthy = true;
+                self.choice.hope = true;
+            }
+            Standing::Ejected { load } => {
+                if self.ejected.is_none_or(|(_, known)| load < known) {
+                    self.ejected = Some((index, load));
+                }
             }
             Standing::Waking => self.in_flight(local),
             Standing::Asleep { quick } => {
@@ -224,6 +278,7 @@ impl Scan {
         let remote = remote_wanted.then_some(self.remote_asleep);
         let wake = local.flatten().or(remote.flatten());
         self.choice.wake = wake.map(|(index, _)| index);
+        self.choice.ejected = self.ejected.map(|(index, _)| index);
         self.choice
     }
 }

@@ -29,6 +29,21 @@ pub struct Grant {
     pub machine: Arc<Machine>,
     /// The port to connect to.
     pub internal_port: u16,
+    /// The call tries a Machine that was left alone: [`crate::AppState::answered`] is to be called as soon
+    /// as it answers.
+    pub trial: bool,
+}
+
+/// What became of a call that had a unit of load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// Nothing was learned, or the Machine refused the connection (see [`crate::AppState::refused`]).
+    #[default]
+    Unknown,
+    /// The Machine answered.
+    Answered,
+    /// The Machine was not reached, or reset the call before it answered; with Fly's code.
+    Broken(&'static str),
 }
 
 /// A call that wants a unit of load.
@@ -94,6 +109,65 @@ pub enum Effect {
     Probe(Probe),
     /// Ask the proxy that has taken over for a unit.
     Ask(Plea),
+    /// Run a Machine's health checks from now on; the same again changes what is known of it.
+    Watch(Watch),
+    /// Run them no more.
+    Unwatch(Name),
+    /// Somebody waits: run its service checks that have not passed yet at once.
+    Hurry(Name, Life),
+    /// A Machine does not answer and gets no calls for a while.
+    Ejected {
+        /// The Machine.
+        machine: Name,
+        /// Fly's code of the last call that broke.
+        code: &'static str,
+        /// For how long.
+        pause: Micros,
+    },
+    /// A Machine that got no calls answers again.
+    Restored(Name),
+}
+
+/// A Machine whose health checks are to be run.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// The Machine.
+    pub machine: Arc<Machine>,
+    /// Which of its lives this is.
+    pub life: Life,
+    /// It was running before it was heard of, so that its grace period is over, most likely.
+    pub known: bool,
+}
+
+/// One time that a Machine is up; never the same twice within an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Life {
+    pub(crate) epoch: u64,
+    pub(crate) number: u64,
+}
+
+/// One run of a health check.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// The Machine's life it belongs to.
+    pub life: Life,
+    /// Name of the check.
+    pub check: &'a str,
+    /// Whether it passed.
+    pub passed: bool,
+    /// It ended within the grace period.
+    pub early: bool,
+}
+
+/// When a health check is to be run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunWish {
+    /// Soon: somebody waits for its first pass.
+    Eager,
+    /// After its interval.
+    Usual,
+    /// Never: that life is over.
+    Stop,
 }
 
 /// One who waits for a unit that another proxy has to give.
@@ -167,6 +241,14 @@ pub enum Refusal {
     /// Nobody freed a place in time.
     #[error("every machine stayed at its hard limit for {0} ms")]
     QueueTimeout(u64),
+    /// No Machine passed its health checks in time.
+    #[error("no machine passes its health checks ({failing}; waited {waited_ms} ms)")]
+    Unhealthy {
+        /// Machines and their checks.
+        failing: String,
+        /// How long.
+        waited_ms: u64,
+    },
     /// The wake did not come true in time.
     #[error("machine {machine} was not started within {waited_ms} ms")]
     WakeTimeout {
@@ -218,9 +300,11 @@ impl Refusal {
             Self::NotInRegion { .. } => "PR04",
             Self::Exhausted if http => "PR03",
             Self::NotServed(_) | Self::QueueFull | Self::QueueTimeout(_) if http => "PR04",
-            Self::NotServed(_) | Self::QueueFull | Self::QueueTimeout(_) | Self::Exhausted => {
-                "PR01"
-            }
+            Self::NotServed(_)
+            | Self::QueueFull
+            | Self::QueueTimeout(_)
+            | Self::Exhausted
+            | Self::Unhealthy { .. } => "PR01",
             Self::NotStartable(_) => "PM08",
             Self::WakeTimeout { .. } => "PM03",
             Self::NotListening { .. } => "PM05",

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use roost_wire::{Machine, MachineState, Protocol};
 
 use crate::Micros;
+use crate::circuit::Circuit;
+use crate::decision::{Life, Watch};
+use crate::health::{Checkup, Health};
 
 /// Whether a service's port is known to accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(crate) struct Service {
     pub(crate) load: u32,
     pub(crate) peak: u32,
     pub(crate) readiness: Readiness,
+    pub(crate) checkup: Checkup,
+    pub(crate) circuit: Circuit,
 }
 
 /// One Machine of the app.
@@ -39,6 +44,8 @@ pub(crate) struct Entry {
     pub(crate) up_since: Micros,
     /// Starts in a row that ended before a port accepted.
     pub(crate) false_starts: u8,
+    /// How often it has come up.
+    lives: u64,
     pub(crate) services: Vec<Service>,
 }
 
@@ -66,6 +73,7 @@ impl Entry {
             waking: None,
             up_since: now,
             false_starts: 0,
+            lives: 0,
             services: Vec::new(),
         };
         entry.rebuild_services(readiness);
@@ -89,6 +97,9 @@ impl Entry {
             self.forget_readiness();
         }
         self.rebuild_services(Readiness::Unknown);
+        if !keep && to.is_up() {
+            self.begin_life();
+        }
         if !to.is_up() {
             return if from.is_up() && !was_ready {
                 Turn::FalseStart
@@ -107,6 +118,47 @@ impl Entry {
         for service in &mut self.services {
             service.readiness = Readiness::Unknown;
         }
+    }
+
+    fn begin_life(&mut self) {
+        self.lives += 1;
+        for service in &mut self.services {
+            service.checkup.begin();
+            service.circuit = Circuit::default();
+        }
+    }
+
+    /// This time that it is up, or was up last.
+    pub(crate) fn life(&self) -> Life {
+        Life {
+            epoch: self.epoch,
+            number: self.lives,
+        }
+    }
+
+    /// What has to be watched of it now.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        let services = self.machine.services.iter();
+        let has_checks = !self.machine.checks.is_empty()
+            || services
+                .map(|service| &service.checks)
+                .any(|checks| !checks.is_empty());
+        (has_checks && self.machine.state.is_up()).then(|| Watch {
+            machine: self.machine.clone(),
+            life: self.life(),
+            known: self.lives == 0,
+        })
+    }
+
+    /// The checks that keep calls from it, as `machine: check, check`; `None` when all pass.
+    pub(crate) fn failing(&self, port: u16) -> Option<String> {
+        let (_, service) = self.serving(port)?;
+        let up = self.machine.state.is_up() && !self.draining && !self.machine.cordoned;
+        if !up || service.checkup.health() == Health::Passing {
+            return None;
+        }
+        let names: Vec<&str> = service.checkup.not_passing().map(|name| &**name).collect();
+        Some(format!("{}: {}", self.machine.id, names.join(", ")))
     }
 
     fn rebuild_services(&mut self, fresh: Readiness) {
@@ -129,12 +181,16 @@ impl Entry {
                 .iter()
                 .find(|service| service.internal_port == port)
                 .cloned();
-            self.services.push(known.unwrap_or(Service {
+            let mut service = known.unwrap_or(Service {
                 internal_port: port,
                 load: 0,
                 peak: 0,
                 readiness: fresh,
-            }));
+                checkup: Checkup::default(),
+                circuit: Circuit::default(),
+            });
+            service.checkup.define(offered.checks.iter());
+            self.services.push(service);
         }
     }
 

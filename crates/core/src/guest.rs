@@ -9,7 +9,7 @@ use std::sync::Arc;
 use roost_wire::{Machine, Name};
 
 use crate::AppState;
-use crate::decision::{Effect, Grant, Moment, Plea, Refusal, SlotKey, WaiterId};
+use crate::decision::{Effect, Grant, Moment, Plea, Refusal, SlotKey, WaiterId, Watch};
 use crate::entry::Entry;
 
 /// What another proxy has to know of an app.
@@ -49,10 +49,17 @@ impl AppState {
         handed
     }
 
+    /// The Machines whose health is checked here, and is not while another state decides.
+    pub fn watched(&self) -> impl Iterator<Item = Watch> {
+        self.entries.iter().filter_map(Entry::watch)
+    }
+
     /// Nothing came of it: this state decides again.
     pub fn take_back(&mut self, at: Moment<'_>) -> Vec<Effect> {
         self.guest = false;
-        self.settle(at)
+        let mut effects: Vec<Effect> = self.watched().map(Effect::Watch).collect();
+        effects.extend(self.settle(at));
+        effects
     }
 
     /// Whether another state decides.
@@ -110,6 +117,7 @@ impl AppState {
             key,
             machine: entry.machine.clone(),
             internal_port,
+            trial: false,
         })
     }
 

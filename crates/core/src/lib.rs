@@ -6,21 +6,25 @@
 mod app;
 mod balance;
 mod certificates;
+mod circuit;
 mod decision;
 mod entry;
 mod guest;
 mod handling;
+mod health;
 mod limits;
 mod queue;
 mod rate;
 mod regions;
 mod table;
+mod tended;
 mod wish;
 
 pub use app::{AppState, LoadLine};
 pub use certificates::{Certificates, Choice, Validity, Visit};
 pub use decision::{
-    Effect, Grant, Moment, Plea, Probe, ProbeWish, Refusal, Request, SlotKey, Verdict, WaiterId,
+    Effect, Fate, Grant, Life, Moment, Plea, Probe, ProbeWish, Refusal, Request, Run, RunWish,
+    SlotKey, Verdict, WaiterId, Watch,
 };
 
 pub use guest::HandedOver;

@@ -8,6 +8,8 @@ use crate::Micros;
 pub(crate) const HELD_BYTES_APP: usize = 16 << 20;
 /// Starts of a Machine that may end before its port accepts, until those who wait are told.
 pub(crate) const MAX_FALSE_STARTS: u8 = 3;
+/// Machines that a refusal speaks of by name.
+pub(crate) const MAX_NAMED: usize = 3;
 /// The soft limit of a service that names none.
 pub(crate) const DEFAULT_SOFT: u32 = 20;
 

@@ -12,7 +12,7 @@
 mod common;
 
 use common::{at, limits, machine, words};
-use roost_core::{AppState, Grant, Refusal, Request, Verdict, WaiterId};
+use roost_core::{AppState, Fate, Grant, Refusal, Request, Verdict, WaiterId};
 use roost_wire::MachineState;
 use serde_json::json;
 
@@ -58,7 +58,7 @@ fn tells_everything_and_asks_from_then_on() {
     let asked: Vec<WaiterId> = handed.asks.iter().map(|ask| ask.waiter).collect();
     assert_eq!(asked, [first, second]);
     // A free unit is not given to the first in line: that is the heir's to do.
-    let (_, effects) = elder.release(held[0].key, at(&limits(), 4));
+    let (_, effects) = elder.release(held[0].key, Fate::Unknown, at(&limits(), 4));
     assert!(effects.is_empty());
     let (third, effects) = waits(&mut elder);
     assert_eq!(effects, [format!("ask {} 80", third.0)]);
@@ -73,7 +73,7 @@ fn counted_units_fill_the_limit() {
         .collect();
     let (waiter, _) = waits(&mut heir);
     assert_eq!(heir.load(), 3);
-    let (_, effects) = heir.release(counted[0].key, at(&limits(), 4));
+    let (_, effects) = heir.release(counted[0].key, Fate::Unknown, at(&limits(), 4));
     assert_eq!(words(&effects), [format!("grant {} m1", waiter.0)]);
     assert!(heir.count_unit("m9", 8080).is_none() && heir.count_unit("m1", 1).is_none());
 }
@@ -119,7 +119,7 @@ fn learns_of_a_machine_by_its_grant() {
         .unwrap();
     assert_eq!(elder.load(), 1);
     elder.put(value, at(&limits(), 4));
-    elder.release(grant.key, at(&limits(), 5));
+    elder.release(grant.key, Fate::Unknown, at(&limits(), 5));
     assert_eq!(elder.load(), 0);
 }
 

@@ -15,7 +15,9 @@ use std::collections::{HashMap, HashSet};
 
 use common::{at, limits, machine};
 use proptest::prelude::*;
-use roost_core::{AppState, Effect, Grant, Limits, Request, Verdict, WaiterId, Wish};
+use roost_core::{
+    AppState, Effect, Fate, Grant, Life, Limits, Request, Run, Verdict, WaiterId, Wish,
+};
 use roost_wire::MachineState;
 use serde_json::json;
 
@@ -32,7 +34,9 @@ const HARD: u32 = 3;
 #[derive(Debug, Clone)]
 enum Event {
     Call(usize),
-    Release(usize),
+    Release(usize, bool),
+    Answered(usize),
+    Checked(usize, bool, bool),
     Put(usize, usize, bool),
     Remove(usize),
     Drain(usize, bool),
@@ -47,7 +51,10 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (0..12_usize).prop_map(Event::Call),
-        5 => any::<usize>().prop_map(Event::Release),
+        5 => (any::<usize>(), any::<bool>()).prop_map(|(pick, good)| Event::Release(pick, good)),
+        1 => any::<usize>().prop_map(Event::Answered),
+        4 => (0..4_usize, any::<bool>(), any::<bool>())
+            .prop_map(|(id, passed, early)| Event::Checked(id, passed, early)),
         4 => (0..4_usize, 0..STATES.len(), any::<bool>())
             .prop_map(|(id, state, cordoned)| Event::Put(id, state, cordoned)),
         1 => (0..4_usize).prop_map(Event::Remove),
@@ -78,6 +85,7 @@ struct World {
     waiting: Vec<WaiterId>,
     probes: Vec<(u64, u16)>,
     wakes: HashSet<String>,
+    lives: HashMap<String, Life>,
 }
 
 impl World {
@@ -93,6 +101,7 @@ impl World {
             waiting: Vec::new(),
             probes: Vec::new(),
             wakes: HashSet::new(),
+            lives: HashMap::new(),
         }
     }
 
@@ -109,6 +118,14 @@ impl World {
                 }
                 Effect::Probe(probe) => self.probes.push((probe.epoch, probe.internal_port)),
                 Effect::Ask(ask) => panic!("{ask:?}: nobody has taken over"),
+                Effect::Watch(watch) => {
+                    self.lives.insert(watch.machine.id.to_string(), watch.life);
+                }
+                Effect::Unwatch(machine) => {
+                    self.lives.remove(&*machine);
+                }
+                Effect::Hurry(machine, life) => assert_eq!(self.lives.get(&*machine), Some(&life)),
+                Effect::Ejected { .. } | Effect::Restored(_) => {}
             }
         }
     }
@@ -141,12 +158,34 @@ impl World {
                 }
                 effects
             }
-            Event::Release(pick) if !self.held.is_empty() => {
+            Event::Release(pick, good) if !self.held.is_empty() => {
                 let grant = self.held.swap_remove(pick % self.held.len());
-                self.state.release(grant.key, moment).1
+                let fate = if *good {
+                    Fate::Answered
+                } else {
+                    Fate::Broken("PC05")
+                };
+                self.state.release(grant.key, fate, moment).1
+            }
+            Event::Answered(pick) if !self.held.is_empty() => {
+                let key = self.held[pick % self.held.len()].key;
+                self.state.answered(key, moment)
+            }
+            Event::Checked(number, passed, early) => {
+                let Some(life) = self.lives.get(&id(number)).copied() else {
+                    return;
+                };
+                let (passed, early) = (*passed, *early);
+                let run = Run {
+                    life,
+                    check: "up",
+                    passed,
+                    early,
+                };
+                self.state.checked(run, moment).1
             }
             Event::Put(number, state, cordoned) => {
-                let more = json!({"cordoned": *cordoned && number % 2 == 0});
+                let more = more(*number, *cordoned && number % 2 == 0);
                 self.state
                     .put(machine(&id(number), STATES[*state], more), moment)
             }
@@ -165,7 +204,7 @@ impl World {
             Event::Refused(pick) if !self.held.is_empty() => {
                 let grant = self.held.swap_remove(pick % self.held.len());
                 self.state.refused(grant.key);
-                self.state.release(grant.key, moment).1
+                self.state.release(grant.key, Fate::Unknown, moment).1
             }
             Event::WakeFailed(number) => {
                 let (code, message) = ("PM07".into(), "no".into());
@@ -209,12 +248,16 @@ impl World {
             if let Some(id) = self.wakes.iter().next().cloned() {
                 self.wakes.remove(&id);
                 let limits = self.limits.clone();
-                let up = machine(&id, MachineState::Starting, json!({}));
+                let number = id[1..].parse().unwrap();
+                let up = machine(&id, MachineState::Starting, more(number, false));
                 let effects = self.state.put(up, at(&limits, self.now));
                 self.absorb(effects);
             }
             self.step(&Event::Accepts(0));
-            self.step(&Event::Release(0));
+            self.step(&Event::Release(0, true));
+            for number in 0..4 {
+                self.step(&Event::Checked(number, true, false));
+            }
             self.check();
         }
         panic!(
@@ -223,6 +266,17 @@ impl World {
             self.state
         );
     }
+}
+
+/// What is special of a Machine: those with an odd number have a health check.
+fn more(number: usize, cordoned: bool) -> serde_json::Value {
+    let check =
+        json!({"name": "up", "type": "tcp", "port": 8080, "interval_ms": 1, "timeout_ms": 1});
+    let checks = if number % 2 == 1 { vec![check] } else { vec![] };
+    json!({"cordoned": cordoned, "services": [{
+        "internal_port": 8080, "ports": [{"port": 80}], "autostart": true,
+        "concurrency": {"type": "requests", "soft_limit": 2, "hard_limit": HARD}, "checks": checks,
+    }]})
 }
 
 proptest! {

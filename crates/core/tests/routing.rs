@@ -13,7 +13,7 @@ mod common;
 
 use common::{at, limits, machine, words};
 use roost_core::{
-    AppState, Effect, Grant, Limits, ProbeWish, Refusal, Request, Verdict, WaiterId, Wish,
+    AppState, Effect, Fate, Grant, Limits, ProbeWish, Refusal, Request, Verdict, WaiterId, Wish,
 };
 use roost_wire::MachineState::{
     Created, Started, Starting, Stopped, Stopping, Suspended, Suspending,
@@ -93,7 +93,12 @@ impl Play {
     }
 
     fn release(&mut self, grant: &Grant) -> Vec<String> {
-        words(&self.state.release(grant.key, at(&self.limits, self.now)).1)
+        words(
+            &self
+                .state
+                .release(grant.key, Fate::Unknown, at(&self.limits, self.now))
+                .1,
+        )
     }
 
     fn ready(&mut self, epoch: u64) -> Vec<String> {
@@ -495,7 +500,7 @@ fn who_waits_for_one_machine_blocks_nobody() {
     assert_eq!(play.said, ["grant 2 m1"]);
     let (_, effects) = play
         .state
-        .release(grants[0].key, at(&play.limits, play.now));
+        .release(grants[0].key, Fate::Unknown, at(&play.limits, play.now));
     assert_eq!(words(&effects), ["grant 1 m2"]);
 }
 

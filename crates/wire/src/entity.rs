@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Certificate, TlsOptions};
+use crate::check::Check;
 
 /// A shared, immutable name or id; cloning it costs a reference count.
 pub type Name = Arc<str>;
@@ -136,6 +137,9 @@ pub struct Machine {
     /// What it offers.
     #[serde(default)]
     pub services: Vec<Service>,
+    /// Checks that say how it is and decide nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 /// The state of a Machine, as far as the proxy tells states apart.
@@ -203,6 +207,9 @@ pub struct Service {
     /// means everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_apps: Option<Vec<Name>>,
+    /// While one of these does not pass, no call goes to the Machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 /// Transport protocol of a service.
@@ -412,7 +419,7 @@ fn yes() -> bool {
 
 // Serde asks with a reference.
 #[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_false(value: &bool) -> bool {
+pub(crate) fn is_false(value: &bool) -> bool {
     !*value
 }
 

@@ -4,6 +4,7 @@
 //! opens a socket: [`LineReader`] and [`encode`] work on bytes that somebody else moves.
 
 mod certificate;
+mod check;
 mod down;
 mod entity;
 mod handover;
@@ -12,6 +13,7 @@ mod state;
 mod up;
 
 pub use certificate::{Certificate, TlsOptions, TlsVersion};
+pub use check::{Check, CheckKind, CheckResult, CheckStatus, HttpCheck};
 pub use down::{Down, DownLine, Kind, Secret, Settings, Stage};
 pub use entity::{
     Address, App, Concurrency, Entity, Handler, HttpOptions, HttpResponse, LoadUnit, Machine,

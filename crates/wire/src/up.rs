@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::CheckResult;
 use crate::entity::Name;
 
 /// One upward line.
@@ -53,6 +54,15 @@ pub enum Up {
         port: u16,
         /// Since the `put` that made it `starting` or `started`.
         after_us: u64,
+    },
+    /// Results of a Machine's health checks that are news.
+    Checks {
+        /// The Machine.
+        machine: Name,
+        /// The configuration version that was checked.
+        instance: Name,
+        /// Each check at most once.
+        results: Vec<CheckResult>,
     },
     /// A line for an app's log.
     Log {

@@ -13,7 +13,8 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use roost_wire::{
-    Ack, Address, Down, DownLine, Elder, Entity, Heir, Level, Role, Up, decode, encode,
+    Ack, Address, CheckResult, CheckStatus, Down, DownLine, Elder, Entity, Heir, Level, Role, Up,
+    decode, encode,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -133,6 +134,25 @@ fn log_lines() -> [(&'static str, Up); 3] {
     ]
 }
 
+fn checks_line() -> Up {
+    let result = |name: &str, status, output: &str, at| CheckResult {
+        name: name.into(),
+        status,
+        output: output.into(),
+        at,
+    };
+    let output = "GET http://my-app.flycast:8080/: 200 OK";
+    let web = "servicecheck-00-http-8080";
+    Up::Checks {
+        machine: "148e21ea7e1d89".into(),
+        instance: "01JMACHINEVERSION".into(),
+        results: vec![
+            result(web, CheckStatus::Passing, output, 1_764_150_000_000),
+            result("db", CheckStatus::Critical, "", 1_764_149_999_000),
+        ],
+    }
+}
+
 /// Each upward sample is what the proxy writes, byte for byte but for the order of keys.
 #[test]
 fn writes_every_upward_line() {
@@ -179,6 +199,7 @@ fn writes_every_upward_line() {
                 ..ack
             }),
         ),
+        ("up_checks", checks_line()),
         (
             "up_certificate",
             Up::Certificate {

@@ -49,6 +49,16 @@ pub(crate) fn words(effects: &[Effect]) -> Vec<String> {
         Effect::Wake(machine) => format!("wake {}", machine.id),
         Effect::Ask(ask) => format!("ask {} {}", ask.waiter.0, ask.port),
         Effect::Probe(probe) => format!("probe {} {}", probe.machine.id, probe.internal_port),
+        Effect::Watch(watch) if watch.known => format!("watch {} known", watch.machine.id),
+        Effect::Watch(watch) => format!("watch {}", watch.machine.id),
+        Effect::Unwatch(machine) => format!("unwatch {machine}"),
+        Effect::Hurry(machine, _) => format!("hurry {machine}"),
+        Effect::Ejected {
+            machine,
+            code,
+            pause,
+        } => format!("eject {machine} {code} {}", pause / 1_000),
+        Effect::Restored(machine) => format!("restore {machine}"),
     };
     effects.iter().map(word).collect()
 }
