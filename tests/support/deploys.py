@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from roost.agent.health import HealthBoard
 from roost.clock import Clock, SystemClock
 from roost.control.context import Context
 from roost.control.edit import edit_machine
@@ -27,6 +28,7 @@ from roost.model.records import Machine, MachineEvent
 from roost.runtime.base import ExecResult, ExecSession, Memory, Process
 from roost.spec.fly_toml import parse
 from roost.store.memory import MemoryStore
+from tests.support.told_health import ToldHealth
 
 S = MachineState
 
@@ -42,11 +44,13 @@ class Ends:
 RUNS = "runs"
 HANGS = "hangs"
 BREAKS = "breaks"
+AILS = "ails"
+"""Runs, and its health checks fail; of one that just runs they pass."""
 Script = str | Ends
 
 
 @dataclass(slots=True)
-class ScriptedHost:
+class ScriptedHost(ToldHealth):
     """An agent whose Machines do what `script(machine)` says; by default they run."""
 
     store: MemoryStore
@@ -55,6 +59,7 @@ class ScriptedHost:
     images: frozenset[str] = frozenset({"nginx", "nginx:2", "roost/host"})
     poked: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     numbers: Any = field(default_factory=itertools.count)
+    board: HealthBoard = field(default_factory=HealthBoard)
     log: list[str] = field(default_factory=list)
     """Steps as they happen: `starts ID`, `gone ID`, `shelved ID`."""
 
@@ -131,8 +136,9 @@ class ScriptedHost:
             case "breaks":
                 reason = {"error": "no such command"}
                 await self.mark(machine.id, Event.BROKE, ("launch", "failed", reason))
-            case _:
+            case what:
                 await self.mark(machine.id, Event.RUNNING, ("start", "started", None))
+                self.tell(machine, "critical" if what == AILS else "passing")
 
     async def mark(
         self,

@@ -11,6 +11,7 @@ from asyncio import Queue
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from roost.agent.health import HealthBoard
 from roost.errors import NotFoundError, PreconditionError
 from roost.images.base import Image
 from roost.model.machine_state import TABLE, Event, Goal, MachineState, transition
@@ -18,6 +19,7 @@ from roost.model.records import Machine, MachineEvent
 from roost.runtime.base import ExecResult, Memory, Process
 from roost.store.base import Put
 from roost.store.memory import MemoryStore
+from tests.support.told_health import ToldHealth
 
 _FACT = {
     Goal.STARTED: Event.RUNNING,
@@ -65,7 +67,7 @@ class FakeSession:
 
 
 @dataclass
-class FakeHost:
+class FakeHost(ToldHealth):
     """`images`: known references; None knows all. `exec_result` is what every command gives."""
 
     store: MemoryStore
@@ -79,6 +81,7 @@ class FakeHost:
     commands: list[tuple[tuple[str, ...], bytes, float]] = field(default_factory=list)
     sessions: list[FakeSession] = field(default_factory=list)
     session_exit: int = 0
+    board: HealthBoard = field(default_factory=HealthBoard)
 
     def poke(self, machine_id: str) -> None:
         """Settle at once, unless paused."""

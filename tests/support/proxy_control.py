@@ -205,6 +205,7 @@ def machine(name: str, of: str, ip4: str, state: str = "started", **more: Any) -
     ports = more.pop("ports", [port])
     autostart = more.pop("autostart", True)
     allowed = more.pop("allowed_apps", None)
+    checks = more.pop("service_checks", [])
     service = {
         "protocol": "tcp",
         "internal_port": 7000,
@@ -212,6 +213,7 @@ def machine(name: str, of: str, ip4: str, state: str = "started", **more: Any) -
         "autostart": autostart,
         "concurrency": {"type": "connections", **limits},
         "allowed_apps": allowed,
+        "checks": checks,
     }
     value = {
         "id": name,

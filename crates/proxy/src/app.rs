@@ -5,10 +5,10 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use roost_core::{
-    AppState, Effect, Grant, HandedOver, LoadLine, Moment, Plea, Probe, ProbeWish, Refusal,
-    Request, Verdict, WaiterId, Wish,
+    AppState, Effect, Fate, Grant, HandedOver, LoadLine, Micros, Moment, Plea, Probe, ProbeWish,
+    Refusal, Request, Run, RunWish, Verdict, WaiterId, Wish,
 };
-use roost_wire::{Elder, Machine, Name, Up, Wished};
+use roost_wire::{Elder, Level, Machine, Name, Up, Wished};
 use tokio::sync::oneshot;
 
 use crate::shared::{Config, Shared, lock};
@@ -106,11 +106,22 @@ impl AppHandle {
     }
 
     /// Gives a unit back; says whether the Machine goes on taking calls.
-    pub(crate) fn release(self: &Arc<Self>, grant: &Grant, context: Context<'_>) -> bool {
-        self.give_back(&mut lock(&self.cell), grant, context)
+    pub(crate) fn release(
+        self: &Arc<Self>,
+        grant: &Grant,
+        fate: Fate,
+        context: Context<'_>,
+    ) -> bool {
+        self.give_back(&mut lock(&self.cell), grant, fate, context)
     }
 
-    fn give_back(self: &Arc<Self>, cell: &mut Cell, grant: &Grant, context: Context<'_>) -> bool {
+    fn give_back(
+        self: &Arc<Self>,
+        cell: &mut Cell,
+        grant: &Grant,
+        fate: Fate,
+        context: Context<'_>,
+    ) -> bool {
         if cell.state.is_guest() && cell.state.counts(grant.key) {
             context.shared.heir.tell(Elder::Release {
                 app: self.name.clone(),
@@ -118,9 +129,22 @@ impl AppHandle {
                 port: grant.internal_port,
             });
         }
-        let (takes_calls, effects) = cell.state.release(grant.key, context.moment());
+        let (takes_calls, effects) = cell.state.release(grant.key, fate, context.moment());
         self.run(cell, effects, None, context.shared);
         takes_calls
+    }
+
+    /// A Machine that was tried with one call answered it.
+    pub(crate) fn answered(self: &Arc<Self>, grant: &Grant, context: Context<'_>) {
+        self.change(context, |state, at| state.answered(grant.key, at));
+    }
+
+    /// A health check was run; says when to run it again.
+    pub(crate) fn checked(self: &Arc<Self>, run: Run<'_>, context: Context<'_>) -> RunWish {
+        let mut cell = lock(&self.cell);
+        let (wish, effects) = cell.state.checked(run, context.moment());
+        self.run(&mut cell, effects, None, context.shared);
+        wish
     }
 
     /// The Machine refused a connection.
@@ -150,7 +174,7 @@ impl AppHandle {
             return;
         }
         if let Ok(Ok(granted)) = told.try_recv() {
-            self.give_back(&mut cell, &granted.grant, context);
+            self.give_back(&mut cell, &granted.grant, Fate::Unknown, context);
         }
     }
 
@@ -266,6 +290,9 @@ impl AppHandle {
             draining,
             asks,
         } = cell.state.hand_over();
+        for watch in cell.state.watched() {
+            shared.checker.unwatch(watch.machine.id.clone());
+        }
         let app = self.name.clone();
         if !units.is_empty() || !draining.is_empty() {
             shared.heir.tell(Elder::Load {
@@ -389,9 +416,32 @@ impl AppHandle {
                 }
                 Effect::Probe(probe) => shared.prober.probe(self.clone(), probe),
                 Effect::Ask(ask) => self.ask(ask, shared),
+                Effect::Watch(watch) => shared.checker.watch(self.clone(), watch),
+                Effect::Unwatch(machine) => shared.checker.unwatch(machine),
+                Effect::Hurry(machine, life) => shared.checker.hurry(machine, life),
+                Effect::Ejected {
+                    machine,
+                    code,
+                    pause,
+                } => self.tell_ejected(&machine, code, pause, shared),
+                Effect::Restored(machine) => {
+                    let message = format!("machine {machine} answers and gets calls again");
+                    let machine = Some(&*machine);
+                    shared.log_at(Level::Info, &self.name, machine, None, &message, None);
+                }
             }
         }
         self.list(cell, shared);
+    }
+
+    fn tell_ejected(&self, machine: &Name, code: &str, pause: Micros, shared: &Shared) {
+        let message = format!(
+            "machine {machine} did not answer several calls in a row, the last with {code}: it gets none \
+             for {} s while others take them",
+            pause / 1_000_000
+        );
+        let machine = Some(&**machine);
+        shared.log_at(Level::Warn, &self.name, machine, Some(code), &message, None);
     }
 
     fn list(self: &Arc<Self>, cell: &mut Cell, shared: &Shared) {

@@ -2,7 +2,7 @@
 //!
 //! `roost-proxy --control PATH [--threads N] [--standby]` listens on a Unix socket for the agent and does what
 //! `protocol/control.md` says. One thread per core moves bytes, one speaks with the agent, one tries
-//! the ports of Machines that are coming up.
+//! the ports of Machines that are coming up, one runs their health checks.
 
 mod app;
 mod applog;
@@ -10,6 +10,7 @@ mod arguments;
 mod budget;
 mod buffer;
 mod by_name;
+mod checks;
 mod client;
 mod control;
 mod dispatch;
@@ -40,7 +41,7 @@ mod worker;
 use std::io;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -49,6 +50,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Arguments;
 use crate::budget::Budget;
+use crate::checks::{Checker, Orders};
 use crate::probe::Prober;
 use crate::shared::Shared;
 use crate::worker::Worker;
@@ -85,11 +87,15 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     let heirs = control::bind(&handover)?;
     let listener = control::bind(&arguments.control)?;
     let (prober, jobs) = Prober::new();
+    let (checker, orders) = Checker::new();
     let budget = Budget::of(files);
-    let (shared, lines) = Shared::new(arguments.threads, budget, prober, arguments.role());
+    let role = arguments.role();
+    let (shared, lines) = Shared::new(arguments.threads, budget, prober, checker, role);
     let shared = Arc::new(shared);
     let weak = Arc::downgrade(&shared);
+    let of_checks = weak.clone();
     spawn("probe", move || probe::run(&jobs, &weak))?;
+    spawn("checks", move || run_checks(orders, of_checks))?;
     for index in 0..arguments.threads {
         let shared = shared.clone();
         spawn(&format!("worker-{index}"), move || match new_runtime() {
@@ -107,6 +113,16 @@ fn run(arguments: &Arguments) -> io::Result<()> {
         }
     }
     served
+}
+
+fn run_checks(orders: Orders, shared: Weak<Shared>) {
+    match new_runtime() {
+        Ok(runtime) => runtime.block_on(checks::run(orders, shared)),
+        Err(error) => {
+            tracing::error!(%error, "the thread of health checks could not begin");
+            std::process::exit(1);
+        }
+    }
 }
 
 fn new_runtime() -> io::Result<LocalRuntime> {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use roost_core::{Grant, Refusal};
+use roost_core::{Fate, Grant, Refusal};
 use roost_wire::{LoadUnit, Machine, Name, Port, Protocol};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -14,7 +14,20 @@ pub(crate) use crate::app::AppHandle;
 use crate::app::Granted;
 use crate::group::Member;
 use crate::proxy_proto::Proxied;
+use crate::shared::Shared;
 use crate::worker::Worker;
+
+/// Connects to a port of a Machine, inside its network.
+pub(crate) async fn dial(shared: &Shared, machine: &Machine, port: u16) -> io::Result<TcpStream> {
+    let missing = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let netns = shared.netns(&machine.network).ok_or_else(missing)?;
+    let address = SocketAddr::from((machine.ip4.ok_or_else(missing)?, port));
+    let socket = netns.tcp4_socket()?;
+    socket.set_tcp_nodelay(true)?;
+    TcpSocket::from_std_stream(socket.into())
+        .connect(address)
+        .await
+}
 
 /// What a client connection asked for.
 #[derive(Debug)]
@@ -96,6 +109,7 @@ pub(crate) struct Slot {
     app: Arc<AppHandle>,
     grant: Grant,
     early: Cell<Option<std::net::TcpStream>>,
+    fate: Cell<Fate>,
     released: bool,
 }
 
@@ -107,6 +121,7 @@ impl Slot {
             app,
             grant: granted.grant,
             early,
+            fate: Cell::default(),
             released: false,
         }
     }
@@ -156,28 +171,26 @@ impl Slot {
             return TcpStream::from_std(stream).map_err(|error| self.failed(&error));
         }
         let timeout = self.worker.config().settings.connect_timeout();
-        match tokio::time::timeout(timeout, self.dial()).await {
+        let dialled = dial(&self.worker.shared, self.value(), self.grant.internal_port);
+        match tokio::time::timeout(timeout, dialled).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(self.failed(&error)),
             Err(_) => Err(self.failed(&io::ErrorKind::TimedOut.into())),
         }
     }
 
-    async fn dial(&self) -> io::Result<TcpStream> {
-        let machine = self.value();
-        let missing = || io::Error::from(io::ErrorKind::AddrNotAvailable);
-        let netns = self
-            .worker
-            .shared
-            .netns(&machine.network)
-            .ok_or_else(missing)?;
-        let address =
-            SocketAddr::from((machine.ip4.ok_or_else(missing)?, self.grant.internal_port));
-        let socket = netns.tcp4_socket()?;
-        socket.set_tcp_nodelay(true)?;
-        TcpSocket::from_std_stream(socket.into())
-            .connect(address)
-            .await
+    /// The Machine answered: it is there.
+    pub(crate) fn answered(&self) {
+        self.fate.set(Fate::Answered);
+        if self.grant.trial {
+            let config = self.worker.config();
+            self.app.answered(&self.grant, self.worker.context(&config));
+        }
+    }
+
+    /// The Machine ended the call before it answered; with Fly's code.
+    pub(crate) fn broke(&self, code: &'static str) {
+        self.fate.set(Fate::Broken(code));
     }
 
     fn failed(&self, error: &io::Error) -> ConnectError {
@@ -193,6 +206,9 @@ impl Slot {
             io::ErrorKind::TimedOut => ("PC05", "did not accept in time"),
             _ => ("PC06", "was not reached"),
         };
+        if !refused {
+            self.broke(code);
+        }
         let message = format!(
             "machine {machine} {what} on port {port} ({error}); does the app listen on 0.0.0.0:{port}?"
         );
@@ -214,7 +230,8 @@ impl Slot {
             return false;
         }
         let config = self.worker.config();
-        self.app.release(&self.grant, self.worker.context(&config))
+        let context = self.worker.context(&config);
+        self.app.release(&self.grant, self.fate.get(), context)
     }
 }
 

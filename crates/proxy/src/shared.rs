@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::app::AppHandle;
 use crate::applog::{AppLog, Text};
 use crate::budget::Budget;
+use crate::checks::Checker;
 use crate::fly_src::{KeyError, Signer};
 use crate::handover::Heirs;
 use crate::mailbox::Mailbox;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) active: Mutex<Vec<Arc<AppHandle>>>,
     /// The one thread that tries ports.
     pub(crate) prober: Prober,
+    /// The one thread that runs health checks.
+    pub(crate) checker: Checker,
     /// One per worker thread.
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     /// Client connections that are open.
@@ -122,6 +125,7 @@ impl Shared {
         threads: usize,
         budget: Budget,
         prober: Prober,
+        checker: Checker,
         role: Role,
     ) -> (Self, mpsc::Receiver<Up>) {
         let (up, lines) = mpsc::channel(UPWARD_BOUND);
@@ -136,6 +140,7 @@ impl Shared {
             applog: AppLog::default(),
             active: Mutex::default(),
             prober,
+            checker,
             mailboxes: (0..threads).map(|_| Arc::new(Mailbox::default())).collect(),
             connections: AtomicUsize::new(0),
             quiet: Notify::new(),
@@ -259,6 +264,13 @@ impl Shared {
     pub(crate) fn up(&self, line: Up) {
         if self.up.try_send(line).is_err() {
             tracing::debug!("the agent does not read: a line was dropped");
+        }
+    }
+
+    /// As [`Self::up`], but waits for room.
+    pub(crate) async fn up_with_room(&self, line: Up) {
+        if self.up.send(line).await.is_err() {
+            tracing::debug!("nobody speaks with the agent any more");
         }
     }
 

@@ -37,6 +37,7 @@ pub(crate) async fn serve(
             return reset(client);
         }
     };
+    slot.answered();
     relay_to(machine, &worker, client, &target, &slot, first).await;
     drop(slot);
 }

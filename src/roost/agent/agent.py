@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from roost.agent.boxes import Boxes
 from roost.agent.canary import Canary
 from roost.agent.certificates import CertificateRequests
+from roost.agent.health import HealthBoard
 from roost.agent.parts import Parts
 from roost.agent.prepared import Prepared
 from roost.agent.proxy_link import ProxyLink
@@ -26,6 +27,7 @@ from roost.agent.worker import Worker
 from roost.errors import ConflictError, NotFoundError, PreconditionError, RoostError
 from roost.images.base import Image
 from roost.model.certificates import Authority
+from roost.model.checks import CheckResult, CheckStatus, named_checks, with_unchecked
 from roost.model.ids import is_probe
 from roost.model.machine_state import MachineState
 from roost.model.records import App, Machine, Network, Secret
@@ -63,6 +65,7 @@ class Agent:
         self.routers = Routers(parts.network, self.link)
         self.canary = Canary(parts, self.routers, self.attached)
         self._sleeper = Sleeper()
+        self._health = HealthBoard()
         self._running: dict[str, Machine] = {}
         self._workers: dict[str, Worker] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -109,6 +112,21 @@ class Agent:
         if self.boxes.box(machine_id) not in (Box.RUNNING, Box.FROZEN):
             raise PreconditionError(f"machine {machine_id} has no processes")
         return await self.parts.runtime.memory(machine_id)
+
+    def health(self, machine_id: str, instance_id: str) -> Mapping[str, CheckResult]:
+        """See HostAgent."""
+        return self._health.of(machine_id, instance_id)
+
+    async def health_changed(self) -> None:
+        """See HostAgent."""
+        await self._health.changed()
+
+    def checked(self) -> Iterator[tuple[Machine, tuple[CheckResult, ...]]]:
+        """See HostAgent."""
+        for machine in self._running.values():
+            told = self._health.of(machine.id, machine.instance_id)
+            if results := with_unchecked(machine.config, told, since=machine.updated_at):
+                yield machine, results
 
     # What workers ask
 
@@ -241,6 +259,7 @@ class Agent:
                 self._roots_changed(key.partition("/")[0])
             case Delete(kind=kind, key=key) if kind is Machine:
                 self._running.pop(key, None)
+                self._health.forget(key)
             case _:
                 pass
 
@@ -291,6 +310,8 @@ class Agent:
             case "certificate" if self._group is not None:
                 app, audience = str(event["app"]), str(event["audience"])
                 self._certificates.asked(app, audience, self._group)
+            case "checks":
+                self._on_checks(event)
             case "ready":
                 log.info("%s ready after %s us", event.get("machine"), event.get("after_us"))
             case _:
@@ -325,6 +346,25 @@ class Agent:
             region=self.parts.identity.region,
             code=event.get("code"),
         )
+
+    def _on_checks(self, event: Message) -> None:
+        stored = self.parts.store.get(Machine, str(event["machine"]))
+        if stored is None:
+            return
+        machine = stored.record
+        ports = {one.name: one.port for one in named_checks(machine.config)}
+        for result in self._health.take(event):
+            passes = result.status is CheckStatus.PASSING
+            how = "is now passing" if passes else f"has failed: {result.output}"
+            port = ports.get(result.name, "?")
+            self.parts.logs.write(
+                machine.app,
+                f"Health check {result.name!r} on port {port} {how}",
+                machine=machine.id,
+                source="health",
+                level="info" if passes else "error",
+                region=self.parts.identity.region,
+            )
 
     # Details
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,14 +10,21 @@ from prometheus_client.registry import Collector
 
 from roost.api.parts import CanaryService
 from roost.canary.base import Kind
+from roost.model.checks import CheckResult, CheckStatus
+from roost.model.records import Machine
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def render(canary: CanaryService) -> bytes:
+Checked = Iterable[tuple[Machine, tuple[CheckResult, ...]]]
+"""Running Machines and what their health checks say."""
+
+
+def render(canary: CanaryService, checked: Checked) -> bytes:
     """All series in Prometheus's text format."""
     registry = CollectorRegistry()
     registry.register(_Canary(canary))
+    registry.register(_Checks(checked))
     return generate_latest(registry)
 
 
@@ -66,3 +73,31 @@ class _Canary(Collector):
         yield GaugeMetricFamily(
             "roost_canary_last_run_seconds", "How long it took", value=report.took / 1000
         )
+
+
+class _Checks(Collector):
+    """What the health checks of running Machines say."""
+
+    def __init__(self, checked: Checked) -> None:
+        self._checked = list(checked)
+
+    def collect(self) -> Iterator[Metric]:
+        """The series."""
+        passing = GaugeMetricFamily(
+            "roost_health_check_passing",
+            "Whether the last run of a health check passed",
+            labels=["app", "machine", "check"],
+        )
+        counts = dict.fromkeys(CheckStatus, 0)
+        for machine, results in self._checked:
+            for result in results:
+                counts[result.status] += 1
+                passes = result.status is CheckStatus.PASSING
+                passing.add_metric([machine.app, machine.id, result.name], float(passes))
+        yield passing
+        by_status = GaugeMetricFamily(
+            "roost_health_checks", "Health checks of running Machines", labels=["status"]
+        )
+        for status, count in counts.items():
+            by_status.add_metric([str(status)], count)
+        yield by_status

@@ -15,6 +15,7 @@ from roost.control.host import HostIdentity
 from roost.control.log_lines import LogLine
 from roost.model.access import AuditEntry, Token
 from roost.model.addresses import machine_prefix
+from roost.model.checks import CheckResult
 from roost.model.ids import DEFAULT_NETWORK
 from roost.model.records import (
     App,
@@ -64,7 +65,9 @@ def app_view(app: App, org: Org, *, status: str, machines: int) -> Json:
     }
 
 
-def machine_view(machine: Machine, *, nonce: str | None = None) -> Json:
+def machine_view(
+    machine: Machine, checks: Iterable[CheckResult] = (), *, nonce: str | None = None
+) -> Json:
     """A Machine; `restart_count` is Roost's own."""
     view: Json = {
         "id": machine.id,
@@ -79,7 +82,7 @@ def machine_view(machine: Machine, *, nonce: str | None = None) -> Json:
         "created_at": when(machine.created_at),
         "updated_at": when(machine.updated_at),
         "events": [event_view(event) for event in machine.events],
-        "checks": [],
+        "checks": [check_view(check) for check in checks],
         "cordoned": machine.cordoned,
         "host_status": "ok",
         "restart_count": machine.restart_count,
@@ -87,6 +90,16 @@ def machine_view(machine: Machine, *, nonce: str | None = None) -> Json:
     if nonce is not None:
         view["nonce"] = nonce
     return view
+
+
+def check_view(check: CheckResult) -> Json:
+    """A health check's result; `updated_at` is when its status changed last."""
+    return {
+        "name": check.name,
+        "status": str(check.status),
+        "output": check.output,
+        "updated_at": when(check.at),
+    }
 
 
 def private_ip(machine: Machine) -> str:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reach": ("reach", "Say whether FROM reaches TO, with every deciding step."),
     "secrets": ("secrets", "Encrypted values that Machines get as environment."),
     "config": ("config", "The app's configuration (fly.toml)."),
+    "checks": ("checks", "Health checks of Machines."),
     "logs": ("logs", "Show the app's log and follow it until Ctrl-C."),
     "releases": ("releases", "List the app's latest releases, newest first."),
     "console": ("console", "Open a shell, or run a command, inside a private network."),

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 
+from roost.control.health_checks import check_health_checks
 from roost.control.host import HostIdentity
 from roost.control.service_check import check_services
 from roost.errors import InvalidError
@@ -43,10 +44,11 @@ def check_config(config: MachineConfig, host: HostIdentity) -> None:
         _check_file(file)
     check_metadata(config.metadata)
     check_services(config.services)
-    if len(json.dumps([view.service(one) for one in config.services])) > MAX_SERVICES_SIZE:
+    check_health_checks(config)
+    if len(json.dumps(view.offers(config))) > MAX_SERVICES_SIZE:
         raise InvalidError(
-            f"the services are larger than {MAX_SERVICES_SIZE} bytes",
-            hint="shorten the lists of allowed_apps and response headers",
+            f"the services and checks are larger than {MAX_SERVICES_SIZE} bytes",
+            hint="shorten the lists of allowed_apps, response headers and checks",
         )
 
 

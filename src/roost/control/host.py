@@ -6,11 +6,13 @@ that only a host can do to a running Machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from roost.images.base import Image
+from roost.model.checks import CheckResult
+from roost.model.records import Machine
 from roost.runtime.base import ExecResult, ExecSession, Memory, Process
 
 
@@ -61,4 +63,16 @@ class HostAgent(Protocol):
 
     async def memory(self, machine_id: str) -> Memory:
         """Memory of a running or suspended Machine."""
+        ...
+
+    def health(self, machine_id: str, instance_id: str) -> Mapping[str, CheckResult]:
+        """What was told of the health checks of this version of a Machine, by name."""
+        ...
+
+    async def health_changed(self) -> None:
+        """Blocks until something else is told of any Machine's checks."""
+        ...
+
+    def checked(self) -> Iterator[tuple[Machine, tuple[CheckResult, ...]]]:
+        """The running Machines that have health checks, each with a result for every check."""
         ...

@@ -23,6 +23,7 @@ from roost.control.tombstones import Tombstones
 from roost.control.waiting import wait_for
 from roost.errors import ConflictError, InvalidError
 from roost.model.addresses import machine_ipv4, machine_prefix
+from roost.model.checks import CheckResult, with_unchecked
 from roost.model.ids import app_name, machine_id, ulid
 from roost.model.machine_state import Event, Goal, MachineState, transition
 from roost.model.records import App, Lease, Machine, MachineEvent
@@ -75,6 +76,11 @@ class Machines:
             get_app(self._store, app)
             raise machine_not_found(machine_id)
         return stored.record
+
+    def checks(self, machine: Machine) -> tuple[CheckResult, ...]:
+        """A result for each configured health check: critical, with no output, before a run."""
+        told = self._context.agent.health(machine.id, machine.instance_id)
+        return with_unchecked(machine.config, told, since=machine.updated_at)
 
     def list(
         self,

@@ -1,4 +1,4 @@
-"""Whether a Machine came up and stayed up: its state, then its history. Event-driven.
+"""Whether a Machine came up and stayed up: its state, its history, its health. Event-driven.
 
 The smoke check watches for a while after the start (docs/launch/deploy). It fails when the program
 ended without having been asked to; a program without services may finish with exit code 0.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roost.control.service import Control
+from roost.deploy.healthy import until_healthy
 from roost.deploy.managed import group_of
 from roost.deploy.progress import MachineFailedError
 from roost.errors import DeadlineError
@@ -41,17 +42,25 @@ class Watch:
     app: str
     wait_timeout: float
     smoke_window: float
+    health: bool = True
+    """Health checks are waited for."""
 
     async def up(self, machine: Machine) -> None:
-        """Until this version of the Machine is started and was so for the smoke window.
+        """Until this version of the Machine is started, was so for the smoke window, and passes its
+        health checks.
 
         Raises MachineFailedError, and RoostError when somebody else changed the Machine.
         """
         before = frozenset(event.id for event in machine.events)
+        now = asyncio.get_running_loop().time
+        deadline = now() + self.wait_timeout
         reached = await self._reach(machine, _UP | _OVER)
         if reached.state is MachineState.STARTED and self.smoke_window > 0:
             reached = await self._settle(reached)
         await self._judge(reached, before)
+        if reached.state is MachineState.STARTED and self.health:
+            healthy = await self._in_health(reached, max(deadline - now(), 0))
+            await self._judge(healthy, before)
 
     async def down(self, machine: Machine) -> None:
         """Until the Machine rests without running. Raises as `up`."""
@@ -69,12 +78,21 @@ class Watch:
                 self.app, machine.id, states, self.wait_timeout, machine.instance_id
             )
         except DeadlineError as error:
-            raise MachineFailedError(
-                error.message,
-                machine=machine.id,
-                output=await self._tail(machine),
-                hint=f"see `roost logs -a {self.app}`",
-            ) from error
+            raise await self._late(machine, error) from error
+
+    async def _in_health(self, machine: Machine, seconds: float) -> Machine:
+        try:
+            return await until_healthy(self.control, machine, seconds)
+        except DeadlineError as error:
+            raise await self._late(machine, error) from error
+
+    async def _late(self, machine: Machine, error: DeadlineError) -> MachineFailedError:
+        return MachineFailedError(
+            error.message,
+            machine=machine.id,
+            output=await self._tail(machine),
+            hint=f"see `roost logs -a {self.app}`",
+        )
 
     async def _settle(self, machine: Machine) -> Machine:
         """The Machine as soon as it is not started any more, at the latest after the window."""

@@ -15,7 +15,8 @@ class DeployRequest(BaseModel):
     """A configuration and how to bring it out. What is None comes from `config.deploy`.
 
     `app_dir` is the absolute path of fly.toml's folder on this host (image roost/host shows it at
-    /app). `update_only` makes no new Machines and destroys none. `detach` skips the smoke check.
+    /app). `update_only` makes no new Machines and destroys none. `detach` skips the smoke check
+    and the health checks.
     Durations are Go strings, or seconds.
     """
 

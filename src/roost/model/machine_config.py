@@ -91,6 +91,13 @@ class Concurrency(_Part):
     hard_limit: int | None = Field(default=None, ge=0, le=MAX_LIMIT)
 
 
+class CheckHeader(_Part):
+    """A header of an HTTP check; each value is a line of its own."""
+
+    name: str
+    values: tuple[str, ...] = ()
+
+
 class Check(_Part):
     """One health check of a service, or a top-level one."""
 
@@ -99,6 +106,12 @@ class Check(_Part):
     interval: Duration | None = None
     timeout: Duration | None = None
     grace_period: Duration | None = None
+    method: str | None = None
+    path: str | None = None
+    protocol: Literal["http", "https"] | None = None
+    headers: tuple[CheckHeader, ...] | None = None
+    tls_skip_verify: bool | None = None
+    tls_server_name: str | None = None
 
 
 class Service(_Part):

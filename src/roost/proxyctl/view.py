@@ -12,10 +12,11 @@ from typing import Any
 
 from roost.model.addresses import machine_ipv4, machine_prefix, network_prefix
 from roost.model.certificates import Certificate, IssuedCertificate
-from roost.model.machine_config import Port, Service
+from roost.model.checks import NamedCheck, named_checks
+from roost.model.machine_config import MachineConfig, Port, Service
 from roost.model.machine_state import STARTABLE, Goal, MachineState
 from roost.model.records import Address, App, Machine, Network, Org
-from roost.proxyctl import tls_options
+from roost.proxyctl import checks, tls_options
 from roost.proxyctl.http_options import to_wire
 from roost.proxyctl.ways import PUBLIC_NETWORK, Way, ways
 
@@ -117,7 +118,7 @@ def machine(record: Machine, *, state: MachineState | None = None) -> Entity:
     """A `machine` value; `state` overrides the record's while a change is not yet written."""
     shown = state or record.state
     hidden = bool(record.config.dns and record.config.dns.skip_registration)
-    return {
+    value: Entity = {
         "id": record.id,
         "app": record.app,
         "network": str(record.network_id),
@@ -131,15 +132,30 @@ def machine(record: Machine, *, state: MachineState | None = None) -> Entity:
         "dns": not hidden,
         "group": record.config.metadata.get("fly_process_group", "app"),
         "metadata": record.config.metadata,
-        "services": [service(one) for one in record.config.services],
     }
+    return value | offers(record.config)
 
 
-def service(service: Service) -> Entity:
+def offers(config: MachineConfig) -> Entity:
+    """The part of a `machine` value that says what is offered and checked."""
+    named = list(named_checks(config))
+    services = [
+        _service(service, [one for one in named if one.service == index])
+        for index, service in enumerate(config.services)
+    ]
+    own = [checks.to_wire(one) for one in named if one.service is None]
+    return {"services": services, "checks": own} if own else {"services": services}
+
+
+def _service(service: Service, checked: list[NamedCheck]) -> Entity:
     """One of a Machine's services."""
     limits = service.concurrency
-    guard = {} if service.allowed_apps is None else {"allowed_apps": list(service.allowed_apps)}
-    return guard | {
+    more: Entity = {}
+    if service.allowed_apps is not None:
+        more["allowed_apps"] = list(service.allowed_apps)
+    if checked:
+        more["checks"] = [checks.to_wire(one) for one in checked]
+    return more | {
         "protocol": service.protocol,
         "internal_port": service.internal_port,
         "ports": [value for port in service.ports for value in _ports(port)],

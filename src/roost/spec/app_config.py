@@ -17,6 +17,7 @@ from roost.spec.fields import (
     AppNameText,
     Base64Text,
     CheckInterval,
+    CheckName,
     CheckTimeout,
     Command,
     EnvName,
@@ -204,7 +205,7 @@ class AppConfig(Part):
     processes: dict[GroupName, Command] = Field(default_factory=dict)
     http_service: HttpService | None = None
     services: tuple[Service, ...] = ()
-    checks: dict[str, Check] = Field(default_factory=dict)
+    checks: dict[CheckName, Check] = Field(default_factory=dict)
     machine_checks: tuple[MachineCheck, ...] = ()
     mounts: tuple[Mount, ...] = ()
     vm: tuple[Vm, ...] = ()

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from roost.errors import InvalidError
 from roost.model import ids
-from roost.spec import durations, signals, sizes
+from roost.spec import check_limits, durations, signals, sizes
 from roost.spec.durations import Unit
 
 
@@ -82,7 +82,10 @@ CheckDuration = Annotated[int | None, _duration(Unit.MILLISECONDS), _WRITTEN, _A
 """Bare numbers of every health check are milliseconds."""
 
 CheckInterval = Annotated[
-    int | None, _duration(Unit.MILLISECONDS, low=2 * durations.SECOND), _WRITTEN, _AS_TEXT
+    int | None,
+    _duration(Unit.MILLISECONDS, low=2 * durations.SECOND, high=check_limits.LONGEST_INTERVAL),
+    _WRITTEN,
+    _AS_TEXT,
 ]
 CheckTimeout = Annotated[
     int | None, _duration(Unit.MILLISECONDS, high=60 * durations.SECOND), _WRITTEN, _AS_TEXT
@@ -224,6 +227,10 @@ ReplayPrefix = Annotated[str, AfterValidator(_replay_prefix)]
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderText = Annotated[str, AfterValidator(_header_text)]
+CheckMethod = Annotated[str, AfterValidator(_reader(check_limits.method))]
+CheckPath = Annotated[str, AfterValidator(_reader(check_limits.path))]
+CheckServerName = Annotated[str, AfterValidator(_reader(check_limits.server_name))]
+CheckName = Annotated[str, AfterValidator(_reader(check_limits.name))]
 ResponseHeader = Annotated[
     bool | str | tuple[str, ...],
     BeforeValidator(_response_header),

@@ -25,7 +25,6 @@ class Pending:
     values: frozenset[str] | None = None
 
 
-_CHECKS = "health checks do not run yet"
 _MACHINE_CHECKS = "machine checks do not run yet"
 _BUILD = "images are not built yet: give [build] image, or deploy with --image"
 _COMMANDS = "commands are not run while deploying yet"
@@ -55,15 +54,11 @@ PENDING: tuple[Pending, ...] = (
     Pending("deploy.seed_command", _COMMANDS),
     Pending("http_service.http_options.h2_backend", "HTTP/2 does not run yet"),
     Pending("http_service.http_options.replay_cache", "fly-replay does not run yet"),
-    Pending("http_service.checks", _CHECKS),
     Pending("http_service.machine_checks", _MACHINE_CHECKS),
     Pending("services.*.protocol", "udp services do not run yet", frozenset({"udp"})),
     Pending("services.*.ports.*.http_options.h2_backend", "HTTP/2 does not run yet"),
     Pending("services.*.ports.*.http_options.replay_cache", "fly-replay does not run yet"),
-    Pending("services.*.tcp_checks", _CHECKS),
-    Pending("services.*.http_checks", _CHECKS),
     Pending("services.*.machine_checks", _MACHINE_CHECKS),
-    Pending("checks", _CHECKS),
     Pending("machine_checks", _MACHINE_CHECKS),
     Pending("mounts", "volumes do not exist yet, so deploys of it are refused"),
     Pending("vm.*.max_memory_mb", _GUEST),

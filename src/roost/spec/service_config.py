@@ -64,7 +64,7 @@ def checks_to_api(
         {
             "type": kind,
             **times,
-            "method": check.method.upper() if check.method else None,
+            "method": check.method,
             "path": check.path,
             "protocol": check.protocol,
             "tls_skip_verify": check.tls_skip_verify,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roost.spec import durations, groups
+from roost.errors import InvalidError
+from roost.spec import check_limits, durations, groups
 from roost.spec.app_config import AppConfig
 from roost.spec.problems import Finding
-from roost.spec.services import HttpService, Service, ServiceBase, TcpCheck
+from roost.spec.services import HttpCheck, HttpService, Service, ServiceBase, TcpCheck
 from roost.spec.toml_lines import Path
 
 SHORTEST_CHECK = durations.SECOND
@@ -21,6 +22,7 @@ def check_services(config: AppConfig) -> Iterator[Finding]:
         yield from _limits(path, service)
         yield from _service_checks(path, service)
     yield from _top_checks(config)
+    yield from _number_of_checks(config)
 
 
 def all_services(config: AppConfig) -> Iterator[tuple[Path, HttpService | Service]]:
@@ -71,6 +73,7 @@ def _service_checks(path: Path, service: HttpService | Service) -> Iterator[Find
     for key, checks in lists.items():
         for number, check in enumerate(checks):
             yield from _clamped((*path, key, number), check)
+            yield from _headers((*path, key, number), check)
 
 
 def _clamped(path: Path, check: TcpCheck) -> Iterator[Finding]:
@@ -88,6 +91,7 @@ def _clamped(path: Path, check: TcpCheck) -> Iterator[Finding]:
 
 def _top_checks(config: AppConfig) -> Iterator[Finding]:
     for name, check in config.checks.items():
+        yield from _headers(("checks", name), check)
         if check.port is None and not (
             config.http_service is not None
             and any(
@@ -100,4 +104,31 @@ def _top_checks(config: AppConfig) -> Iterator[Finding]:
                 path=("checks", name),
                 message=f"check {name!r} has no `port`",
                 hint="add port = …; only checks of groups with [http_service] have a default",
+            )
+
+
+def _headers(path: Path, check: TcpCheck) -> Iterator[Finding]:
+    if not isinstance(check, HttpCheck):
+        return
+    try:
+        check_limits.headers(list(check.headers.items()))
+    except InvalidError as error:
+        yield Finding(path=(*path, "headers"), message=error.message, hint=error.hint)
+
+
+def _number_of_checks(config: AppConfig) -> Iterator[Finding]:
+    for group in groups.names(config):
+        own = sum(groups.matches(check, group, config) for check in config.checks.values())
+        of_services = sum(
+            len(service.checks)
+            if isinstance(service, HttpService)
+            else len(service.tcp_checks) + len(service.http_checks)
+            for _, service in all_services(config)
+            if groups.matches(service, group, config)
+        )
+        if own + of_services > check_limits.MAX_CHECKS:
+            yield Finding(
+                path=("checks",),
+                message=f"process group {group!r} has {own + of_services} checks",
+                hint=f"at most {check_limits.MAX_CHECKS} are possible",
             )

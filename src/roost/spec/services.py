@@ -10,6 +10,9 @@ from roost.spec.fields import (
     AutoStop,
     CallerNames,
     CheckDuration,
+    CheckMethod,
+    CheckPath,
+    CheckServerName,
     Duration,
     HeaderName,
     HeaderText,
@@ -113,11 +116,11 @@ class TcpCheck(Part):
 class HttpCheck(TcpCheck):
     """A check that asks for a page."""
 
-    method: str | None = None
-    path: str | None = None
+    method: CheckMethod | None = None
+    path: CheckPath | None = None
     protocol: Literal["http", "https"] | None = None
     tls_skip_verify: bool | None = None
-    tls_server_name: str | None = None
+    tls_server_name: CheckServerName | None = None
     headers: dict[HeaderName, HeaderText] = Field(default_factory=dict)
 
 

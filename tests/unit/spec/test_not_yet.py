@@ -33,7 +33,6 @@ release_command_timeout = "1m"
 release_command_vm = {cpus = 1}
 seed_command = "x"
 [http_service]
-checks = [{path = "/"}]
 machine_checks = [{command = ["x"]}]
 [http_service.http_options]
 compress = true
@@ -41,8 +40,6 @@ h2_backend = true
 replay_cache = [{path_prefix = "/", ttl_seconds = 10, type = "cookie", name = "x"}]
 [[services]]
 protocol = "udp"
-tcp_checks = [{interval = "5s"}]
-http_checks = [{interval = "5s"}]
 machine_checks = [{command = ["x"]}]
 [[services]]
 [[services.ports]]
@@ -52,8 +49,6 @@ handlers = ["http"]
 compress = true
 h2_backend = true
 replay_cache = [{path_prefix = "/", ttl_seconds = 10, type = "cookie", name = "x"}]
-[checks.up]
-type = "tcp"
 [[machine_checks]]
 command = ["x"]
 [[vm]]
@@ -93,9 +88,9 @@ def test_every_entry_of_the_table_warns(entry: Pending) -> None:
 
 def test_the_warning_names_key_and_line() -> None:
     """The text is what the user reads."""
-    (only,) = parse('[http_service]\n[checks.a]\ntype = "tcp"\n').warnings
+    (only,) = parse('[http_service]\n[[machine_checks]]\ncommand = ["a"]\n').warnings
     assert str(only) == (
-        "fly.toml:2: `checks` is read and checked, but health checks do not run yet"
+        "fly.toml:2: `machine_checks` is read and checked, but machine checks do not run yet"
     )
 
 

@@ -257,6 +257,7 @@ impl Server {
                 for line in report::all_wakes(&self.shared) {
                     self.send(&line);
                 }
+                self.shared.checker.tell_all();
             }
         }
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use roost_core::{Grant, Request, Wish};
+use roost_core::{Fate, Grant, Request, Wish};
 use roost_wire::{Elder, Heir, Name, Wished};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, spawn_local};
@@ -244,7 +244,8 @@ impl Lender {
 
     fn release(&self, app: &Arc<AppHandle>, grant: &Grant) {
         let config = self.worker.config();
-        app.release(grant, Context::new(&self.worker.shared, &config));
+        let context = Context::new(&self.worker.shared, &config);
+        app.release(grant, Fate::Unknown, context);
     }
 }
 

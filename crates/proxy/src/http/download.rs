@@ -16,7 +16,7 @@ use super::upload::Sent;
 use super::watchdog::Activity;
 use crate::buffer::Buffer;
 use crate::client::send;
-use crate::route::Target;
+use crate::route::{Slot, Target};
 use crate::worker::Worker;
 
 /// Bytes of a body that are copied behind the head, to leave in one write with it.
@@ -65,6 +65,8 @@ pub(super) struct Download<'a, 'm, W> {
     pub(super) stamp: &'a mut Stamp,
     pub(super) sent: &'a Sent,
     pub(super) activity: &'a Activity,
+    /// Told as soon as the Machine has answered.
+    pub(super) slot: &'a Slot,
     pub(super) worker: &'a Worker,
     pub(super) target: &'a Target,
     /// Set once bytes of the final response may have left.
@@ -98,6 +100,7 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
             head = self.head().await?;
         }
         self.begun.set(true);
+        self.slot.answered();
         if head.status == 101 {
             self.flush().await?;
             return Ok(Delivered::Upgraded);

@@ -1,6 +1,7 @@
 //! One request and its response.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -59,7 +60,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         self.sign();
         loop {
             let (sent, begun) = (Sent::default(), Cell::new(false));
-            let outcome = self.drive(&mut link, facts, rest, &sent, &begun).await;
+            let outcome = self
+                .drive(&slot, &mut link, facts, rest, &sent, &begun)
+                .await;
             if link.used && may_repeat(&outcome, facts, &sent) {
                 match slot.connect().await {
                     Ok(stream) => {
@@ -167,6 +170,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
     /// Both directions at once, until the response is through or something ends them.
     async fn drive(
         &mut self,
+        slot: &Slot,
         link: &mut Link,
         facts: RequestFacts,
         rest: RequestFraming,
@@ -197,6 +201,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             sent,
             activity: &self.activity,
             begun,
+            slot,
             worker: self.worker,
             target: self.target,
         };
@@ -255,7 +260,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             Outcome::ClientGone | Outcome::Failed(DownloadError::ClientGone) => {
                 Next::End(Ending::Close)
             }
-            Outcome::Failed(error) => self.fail(explain(&error), facts, slot, sent, begun).await,
+            Outcome::Failed(error) => {
+                if matches!(error, DownloadError::NoAnswer(ErrorKind::ConnectionReset))
+                    && !link.used
+                {
+                    slot.broke("PC03");
+                }
+                self.fail(explain(&error), facts, slot, sent, begun).await
+            }
             Outcome::Idle if !sent.all.get() && !begun => {
                 drop((slot, link));
                 let refusal = Refusal::plain(408, "the request body took too long");
@@ -394,7 +406,6 @@ fn may_repeat(outcome: &Outcome, facts: RequestFacts, sent: &Sent) -> bool {
 }
 
 fn explain(error: &DownloadError) -> Refusal<'static> {
-    use std::io::ErrorKind;
     match error {
         DownloadError::NoAnswer(ErrorKind::ConnectionReset) => Refusal::coded(
             502,

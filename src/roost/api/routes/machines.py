@@ -8,10 +8,11 @@ from roost.api.bodies import MachineBody, MetadataBody
 from roost.api.caller import CallerDep
 from roost.api.host_files import must_show
 from roost.api.needs import needs
-from roost.api.parts import PartsDep
+from roost.api.parts import Parts, PartsDep
 from roost.api.routes.nonce import Nonce
 from roost.api.views import Json, machine_view
 from roost.control.machine_requests import CreateMachine, UpdateMachine
+from roost.model.records import Machine
 from roost.plan.authority import Right
 
 router = APIRouter(prefix="/apps/{app}/machines", tags=["machines"])
@@ -35,7 +36,7 @@ async def list_machines(
     found = parts.control.machines.list(
         app, include_deleted=include_deleted, region=region, metadata=wanted
     )
-    return [machine_view(machine) for machine in found]
+    return [_view(parts, machine) for machine in found]
 
 
 @router.post("", dependencies=needs(Right.CHANGE))
@@ -55,13 +56,13 @@ async def create_machine(parts: PartsDep, caller: CallerDep, app: str, body: Mac
             lease_owner=caller.token.name,
         ),
     )
-    return machine_view(machine, nonce=machine.lease.nonce if machine.lease else None)
+    return _view(parts, machine, nonce=machine.lease.nonce if machine.lease else None)
 
 
 @router.get("/{machine_id}", dependencies=needs(Right.LOOK))
 async def get_machine(parts: PartsDep, app: str, machine_id: str) -> Json:
     """One Machine, also for a while after it was destroyed."""
-    return machine_view(parts.control.machines.get(app, machine_id))
+    return _view(parts, parts.control.machines.get(app, machine_id))
 
 
 @router.post("/{machine_id}", dependencies=needs(Right.CHANGE))
@@ -90,7 +91,7 @@ async def update_machine(
         ),
         nonce,
     )
-    return machine_view(machine)
+    return _view(parts, machine)
 
 
 @router.delete("/{machine_id}", dependencies=needs(Right.CHANGE))
@@ -128,3 +129,7 @@ async def delete_metadata(
 ) -> None:
     """Remove one metadata key."""
     await parts.control.machines.set_metadata(app, machine_id, key, None, nonce)
+
+
+def _view(parts: Parts, machine: Machine, *, nonce: str | None = None) -> Json:
+    return machine_view(machine, parts.control.machines.checks(machine), nonce=nonce)

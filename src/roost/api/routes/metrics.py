@@ -15,5 +15,7 @@ router = APIRouter(tags=["platform"])
 
 @router.get("/metrics", dependencies=needs(Right.OPERATE), response_class=Response)
 async def metrics(parts: PartsDep) -> Response:
-    """The canary's series in Prometheus's text format (Roost's own)."""
-    return Response(render(parts.canary), media_type=CONTENT_TYPE)
+    """Series of the canary and of health checks, in Prometheus's text format (Roost's own)."""
+    return Response(
+        render(parts.canary, parts.control.context.agent.checked()), media_type=CONTENT_TYPE
+    )
