@@ -66,6 +66,23 @@ PORT = some(
 OPTED = st.fixed_dictionaries(
     {"port": st.integers(1, 65535), "http_options": some(response=RESPONSE, newer=ANY)}
 )
+CHECK = some(
+    type=st.sampled_from(["tcp", "http"]) | ANY,
+    port=NUMBERS,
+    interval=st.sampled_from(["1s", "60s", "1ms", "2h"]) | ANY,
+    timeout=ANY,
+    grace_period=ANY,
+    method=TEXTS,
+    path=st.sampled_from(["/", "/a?b=c", "/\u00fc", "/ "]) | ANY,
+    protocol=st.sampled_from(["http", "https"]) | ANY,
+    headers=st.lists(
+        st.fixed_dictionaries({"name": TEXTS, "values": st.lists(TEXTS, max_size=2)}), max_size=2
+    )
+    | ANY,
+    tls_skip_verify=ANY,
+    tls_server_name=ANY,
+)
+CHECKED = st.fixed_dictionaries({"type": st.sampled_from(["tcp", "http"])})
 LIMITS = some(
     type=st.sampled_from(["connections", "requests"]),
     soft_limit=NUMBERS | st.none(),
@@ -78,6 +95,7 @@ SERVICE = some(
     autostart=st.none() | st.booleans(),
     concurrency=st.none() | LIMITS,
     allowed_apps=st.none() | st.lists(st.sampled_from(["web", "Web", "a b", ""]), max_size=2),
+    checks=st.none() | st.lists(CHECK | CHECKED, max_size=2),
     newer=ANY,
 )
 

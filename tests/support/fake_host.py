@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from asyncio import Event as Signal
 from asyncio import Queue
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from roost.agent.health import HealthBoard
 from roost.errors import NotFoundError, PreconditionError
 from roost.images.base import Image
+from roost.model.checks import CheckResult, with_unchecked
 from roost.model.machine_state import TABLE, Event, Goal, MachineState, transition
 from roost.model.records import Machine, MachineEvent
 from roost.runtime.base import ExecResult, Memory, Process
@@ -82,6 +83,14 @@ class FakeHost(ToldHealth):
     sessions: list[FakeSession] = field(default_factory=list)
     session_exit: int = 0
     board: HealthBoard = field(default_factory=HealthBoard)
+
+    def checked(self) -> Iterator[tuple[Machine, tuple[CheckResult, ...]]]:
+        """The started Machines with checks."""
+        for stored in self.store.find(Machine, "state", "started"):
+            machine = stored.record
+            told = self.health(machine.id, machine.instance_id)
+            if found := with_unchecked(machine.config, told, since=machine.updated_at):
+                yield machine, found
 
     def poke(self, machine_id: str) -> None:
         """Settle at once, unless paused."""

@@ -31,8 +31,11 @@ impl AppState {
             .map(|(_, service)| service.internal_port)
             .collect();
         let mut wish = RunWish::Usual;
+        let mut changed = false;
         for service in &mut entry.services {
+            let before = service.checkup.health();
             if service.checkup.note(run.check, sign) {
+                changed |= service.checkup.health() != before;
                 let wanted = awaited.contains(&service.internal_port);
                 service.checkup.hurried = wanted && service.checkup.is_unproven();
                 if service.checkup.hurried && !run.passed {
@@ -40,7 +43,8 @@ impl AppState {
                 }
             }
         }
-        (wish, self.settle(at))
+        let effects = if changed { self.settle(at) } else { Vec::new() };
+        (wish, effects)
     }
 
     /// The holder of a unit got an answer of a Machine that it was a trial for.

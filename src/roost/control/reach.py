@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 
 from roost.control.context import Context
@@ -16,6 +17,7 @@ from roost.control.networks import Networks
 from roost.control.reach_callers import Callers, MayLook
 from roost.model.address_parts import Parts, Role, parts_of
 from roost.model.addresses import network_prefix
+from roost.model.checks import CheckStatus, with_unchecked
 from roost.model.records import Address, App, Machine, Network
 from roost.plan.targets import Target, parse_target
 from roost.proxyctl import view
@@ -104,11 +106,12 @@ class Reach:
         machines = self._machines(app)
         stored = self._store.get(App, app)
         org = stored.record.org if stored else ""
+        explain = partial(decide, org=org, failing=self._failing(app))
         tried = []
         for row in rows:
             ports = [wanted.port] if wanted.port else ports_of(machines, row)
-            tried += [list(decide(caller, row, port, machines, org=org)) for port in ports]
-        tried = tried or [list(decide(caller, rows[0], 0, machines, org=org))]
+            tried += [list(explain(caller, row, port, machines)) for port in ports]
+        tried = tried or [list(explain(caller, rows[0], 0, machines))]
         chosen = next((steps for steps in tried if steps[-1].passes), tried[0])
         if not (machines and any(machine["services"] for machine in machines)):
             why = f"app {app} has no Machine with a service"
@@ -202,6 +205,17 @@ class Reach:
         return [
             view.machine(stored.record) for stored in found if stored.record.state != "destroyed"
         ]
+
+    def _failing(self, app: str) -> dict[str, list[str]]:
+        failing: dict[str, list[str]] = {}
+        for stored in self._store.find(Machine, "app", app):
+            machine = stored.record
+            told = self._context.agent.health(machine.id, machine.instance_id)
+            results = with_unchecked(machine.config, told, since=machine.updated_at)
+            failing[machine.id] = [
+                one.name for one in results if one.status is not CheckStatus.PASSING
+            ]
+        return failing
 
     def _elsewhere(self, app: App) -> str:
         found = [stored.record for stored in self._store.find(Address, "app", app.name)]

@@ -8,7 +8,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -55,8 +55,19 @@ class Caller:
     machine: str | None = None
 
 
+Failing = Mapping[str, Collection[str]]
+"""Machine id → names of the health checks of it that do not pass."""
+_NONE: Failing = {}
+
+
 def decide(
-    caller: Caller, way: Way, port: int, machines: Iterable[Entity], *, org: str
+    caller: Caller,
+    way: Way,
+    port: int,
+    machines: Iterable[Entity],
+    *,
+    org: str,
+    failing: Failing = _NONE,
 ) -> Iterator[Step]:
     """The steps from audience to Machine for a call to `way.ip` and `port`; ends with the first
     that refuses.
@@ -68,7 +79,7 @@ def decide(
         _audience(caller, way),
         _service(way, port, serving),
         _guard(caller, port, serving, org),
-        _machine(port, serving),
+        _machine(port, serving, failing),
     ):
         yield step
         if not step.passes:
@@ -175,20 +186,33 @@ def _guard(caller: Caller, port: int, serving: list[Serving], org: str) -> Step:
     )
 
 
-def _machine(port: int, serving: list[Serving]) -> Step:
+def _machine(port: int, serving: list[Serving], failing: Failing) -> Step:
     usable = [(m, service) for m, service, _ in serving if not m["cordoned"]]
+    ill = {m["id"]: bad for m, service in usable if (bad := _ill(m, service, failing))}
     # A call is held for one on its way up until its port accepts.
     for state in ("started", "starting"):
-        up = [m for m, _ in usable if m["state"] == state]
+        up = [m for m, _ in usable if m["state"] == state and m["id"] not in ill]
         if up:
             return Step(stage=Stage.MACHINE, passes=True, why=f"Machine {up[0]['id']} is {state}")
     waking = [m for m, service in usable if m["startable"] and service["autostart"]]
     if waking:
         why = f"Machine {waking[0]['id']} is {waking[0]['state']}: the call wakes it"
         return Step(stage=Stage.MACHINE, passes=True, why=why)
+    if ill:
+        machine, check = next(iter(ill.items()))
+        why = f"Machine {machine} does not pass its health check {check}: calls wait until it does"
+        return Step(stage=Stage.MACHINE, passes=False, why=why)
     states = ", ".join(f"{m['id']} is {m['state']}" for m, _, _ in serving[:3])
     return Step(
         stage=Stage.MACHINE,
         passes=False,
         why=f"no Machine on port {port} runs or may be woken ({states})",
     )
+
+
+def _ill(machine: Entity, service: dict[str, Any], failing: Failing) -> str:
+    """A check of the service that a running Machine does not pass, else ""."""
+    if machine["state"] != "started":
+        return ""
+    names = (str(check["name"]) for check in service.get("checks", ()))
+    return next((name for name in names if name in failing.get(machine["id"], ())), "")

@@ -13,6 +13,52 @@ from tests.support.api_bench import ApiBench, with_api
 MACHINES = "/v1/apps/web/machines"
 
 
+def test_checks_are_always_there(tmp_path: Path) -> None:
+    """Each configured check has a result: critical since the Machine's last update before a run,
+    then what was told.
+    """
+
+    async def body(api: ApiBench) -> None:
+        checks = {"up": {"type": "tcp", "port": 9}}
+        service = {"internal_port": 80, "checks": [{"type": "http"}, {"type": "tcp", "port": 81}]}
+        machine = await api.machine(services=[service], checks=checks)
+        names = ["servicecheck-00-http-80", "servicecheck-01-tcp-81", "up"]
+        assert machine["checks"] == [
+            {
+                "name": name,
+                "status": "critical",
+                "output": "",
+                "updated_at": machine["updated_at"],
+            }
+            for name in names
+        ]
+        api.bench.host.tell(api.bench.control.machines.get("web", machine["id"]), "passing")
+        (listed,) = await api.ok("GET", MACHINES)
+        assert [check["name"] for check in listed["checks"]] == names
+        assert {check["status"] for check in listed["checks"]} == {"passing"}
+        assert listed["checks"][0]["updated_at"] == "2025-11-26T09:40:00.000Z"
+        assert listed["checks"][0]["output"] == "said so"
+
+    with_api(tmp_path, body)
+
+
+def test_metrics_of_checks(tmp_path: Path) -> None:
+    """A gauge for each check of a running Machine, and how many there are of each status."""
+
+    async def body(api: ApiBench) -> None:
+        machine = await api.machine(checks={"up": {"type": "tcp", "port": 9}})
+        gauge = f'roost_health_check_passing{{app="web",check="up",machine="{machine["id"]}"}}'
+        text = (await api.call("GET", "/v1/metrics")).text
+        assert f"{gauge} 0.0\n" in text
+        assert 'roost_health_checks{status="critical"} 1.0\n' in text
+        api.bench.host.tell(api.bench.control.machines.get("web", machine["id"]), "passing")
+        text = (await api.call("GET", "/v1/metrics")).text
+        assert f"{gauge} 1.0\n" in text
+        assert 'roost_health_checks{status="critical"} 0.0\n' in text
+
+    with_api(tmp_path, body)
+
+
 def test_the_shape_of_a_machine(tmp_path: Path) -> None:
     """All that Fly's client reads is there, and the configuration comes back as sent."""
 

@@ -135,6 +135,24 @@ def test_machine_status(web: ApiStub, run: Run) -> None:
     assert raw["config"] == run("machine", "status", "148e1a", "-a", "web", "-d").json
 
 
+def test_checks_list(web: ApiStub, run: Run) -> None:
+    """Fly's columns; --check-name chooses, --json is by Machine, one without checks is left out."""
+    checks = [
+        {"name": name, "status": status, "updated_at": None, "output": "why"}
+        for name, status in (("alive", "passing"), ("db", "critical"))
+    ]
+    web.on("GET /v1/apps/web/machines", [a_machine(checks=checks), a_machine(id="2", checks=[])])
+    row = columns(run("checks", "list", "-a", "web", "--check-name", "db").out)
+    assert row == {
+        "NAME": "db",
+        "STATUS": "critical",
+        "MACHINE": "148e1a",
+        "LAST UPDATED": "-",
+        "OUTPUT": "why",
+    }
+    assert {"148e1a": checks} == run("checks", "list", "-a", "web", "-j").json
+
+
 def test_logs_follow_by_default(web: ApiStub, run: Run) -> None:
     """Without -n the stream is followed; -m names a Machine; --json prints the objects."""
     line = {"timestamp": "2026-01-02T03:04:05Z", "source": "app", "message": "hello"}

@@ -298,3 +298,24 @@ def test_names_of_machines_leave_out_what_dns_leaves_out(tmp_path: Path) -> None
         assert not ask(bench, "api", "shy.internal").reaches
 
     with_bench(tmp_path, body)
+
+
+def test_a_machine_that_does_not_pass_its_checks_is_not_reached(tmp_path: Path) -> None:
+    """The step says which check; once it passes the answer is yes. Other services do not mind."""
+    checked = WEB | {"checks": [{"type": "http"}]}
+
+    async def body(bench: Bench) -> None:
+        machine = await bench.machine("web", services=[checked, RAW])
+        await bench.control.apps.create("api")
+        await bench.control.addresses.allocate("web")
+        refused = ask(bench, "api", "web:80")
+        assert not refused.reaches
+        assert (
+            f"Machine {machine.id} does not pass its health check servicecheck-00-http-8080"
+            in refused.steps[-1].why
+        )
+        assert ask(bench, "api", "web:5432").reaches
+        bench.host.tell(machine, "passing")
+        assert ask(bench, "api", "web:80").reaches
+
+    with_bench(tmp_path, body)

@@ -18,10 +18,12 @@ from roost.model.machine_config import MachineConfig
 from roost.model.machine_state import MachineState
 from roost.model.records import Machine
 from roost.spec.fly_toml import parse
-from tests.support.deploys import BREAKS, HANGS, RUNS, Ends, Script, World, a_world
+from tests.support.deploys import AILS, BREAKS, HANGS, RUNS, Ends, Script, World, a_world
 
 WEB = '[build]\nimage = "nginx"\n[http_service]\ninternal_port = 80\n'
 WEB_2 = WEB.replace('"nginx"', '"nginx:2"')
+CHECKED = WEB + '[[http_service.checks]]\n[checks.up]\ntype = "tcp"\n'
+CHECKED_2 = CHECKED.replace('"nginx"', '"nginx:2"')
 WORKER = '[build]\nimage = "nginx"\n'
 HOST = '[build]\nimage = "roost/host"\n[processes]\napp = "./run"\n'
 TWO = (
@@ -245,6 +247,47 @@ def test_a_machine_that_never_comes_up_fails_after_the_wait(tmp_path: Path) -> N
         assert end.type == "failed"
         assert "within 0.02 s: it is starting" in end.message
         assert len(world.machines()) == 1
+
+    play(tmp_path, story)
+
+
+def test_checks_that_fail_stop_the_deploy(tmp_path: Path) -> None:
+    """A deploy waits for every check and stops at the first Machine that does not pass: the message
+    names check and output, the other Machine keeps what it runs. With --detach nobody waits.
+    """
+
+    async def story(world: World) -> None:
+        assert last(await world.deploy(CHECKED)).type == "done"
+        world.host.script = lambda _: AILS
+        failed = last(await world.deploy(CHECKED_2, wait_timeout="50ms"))
+        assert failed.type == "failed"
+        assert "does not pass its health checks within" in failed.message
+        assert "servicecheck-00-http-80: said so; up: said so" in failed.message
+        assert sorted(images(world)) == ["nginx", "nginx:2"]
+        assert statuses(world) == ["complete", "failed"]
+        assert last(await world.deploy(CHECKED_2, detach=True)).type == "done"
+
+    play(tmp_path, story)
+
+
+def test_a_deploy_waits_for_health(tmp_path: Path) -> None:
+    """It goes on when the last check is told to pass, and not before."""
+
+    async def story(world: World) -> None:
+        world.host.script = lambda _: AILS
+        told = 0
+
+        async def heal() -> None:
+            nonlocal told
+            await world.host.board.changed()
+            for machine in world.machines():
+                told += 1
+                world.host.tell(machine, "passing")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(heal())
+            deploying = group.create_task(world.deploy(CHECKED, ha=False))
+        assert (last(deploying.result()).type, told) == ("done", 1)
 
     play(tmp_path, story)
 

@@ -141,3 +141,27 @@ def test_the_golden_certificates() -> None:
     )
     made = view.certificate(given, wanted["key"])
     assert made == wanted | {"id": f"given:{given.key}", "names": wanted["names"][:1]}
+
+
+def test_the_golden_checks() -> None:
+    """Checks of a service and of the Machine itself."""
+    wanted = line("down_put_machine_checks")["value"]
+    (told,) = wanted["services"][0]["checks"]
+    check = {
+        "type": "http",
+        "path": "/up",
+        "method": "GET",
+        "protocol": "https",
+        "tls_skip_verify": True,
+        "tls_server_name": "my-app.example",
+        "headers": [{"name": "X-Check", "values": ["1"]}],
+    }
+    config = MachineConfig.model_validate(
+        {
+            "services": [{"internal_port": 8080, "checks": [check]}],
+            "checks": {"db": {"type": "tcp", "port": 5432, "grace_period": 0}},
+        }
+    )
+    made = view.offers(config)
+    assert made["services"][0]["checks"] == [told]
+    assert made["checks"] == wanted["checks"]

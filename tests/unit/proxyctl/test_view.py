@@ -100,3 +100,46 @@ def test_ports_as_the_proxy_is_told() -> None:
             "http_options": {"idle_timeout": 60, "response": {"headers": headers}},
         },
     ]
+
+
+def test_checks_have_names_and_defaults() -> None:
+    """Service checks are numbered over the Machine and stand with their service; what is unset is
+    filled in.
+    """
+    http = {
+        "type": "http",
+        "interval": "2s",
+        "method": "head",
+        "path": "/up",
+        "protocol": "https",
+        "tls_skip_verify": True,
+        "headers": [{"name": "A", "values": ["1", "2"]}],
+    }
+    config = MachineConfig.model_validate(
+        {
+            "services": [
+                {"internal_port": 80, "checks": [{"type": "tcp"}, http]},
+                {"internal_port": 90, "checks": [{"type": "tcp", "port": 91}]},
+            ],
+            "checks": {"db": {"type": "http", "port": 5, "timeout": "1s", "grace_period": 0}},
+        }
+    )
+    offers = view.offers(config)
+    first, second = (service["checks"] for service in offers["services"])
+    usual = {"interval_ms": 15_000, "grace_ms": 1_000}
+    tcp = {"type": "tcp", "timeout_ms": 2_000, **usual}
+    request = {
+        "method": "HEAD",
+        "path": "/up",
+        "tls": True,
+        "tls_skip_verify": True,
+        "headers": [["A", "1"], ["A", "2"]],
+    }
+    asked = {"type": "http", "port": 80, "timeout_ms": 5_000, "http": request}
+    assert first == [
+        {"name": "servicecheck-00-tcp-80", "port": 80, **tcp},
+        {"name": "servicecheck-01-http-80", **usual, **asked, "interval_ms": 2_000},
+    ]
+    assert second == [{"name": "servicecheck-02-tcp-91", "port": 91, **tcp}]
+    own = {"type": "http", "port": 5, "timeout_ms": 1_000, "grace_ms": 0, "http": {}}
+    assert offers["checks"] == [{"name": "db", **usual, **own}]

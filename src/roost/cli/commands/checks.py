@@ -9,11 +9,11 @@ import typer
 
 from roost.cli import options, output
 from roost.cli.client import connect
-from roost.cli.command import command, new_app
+from roost.cli.command import command, new_group
 from roost.cli.project import app_name
 from roost.cli.times import relative
 
-app = new_app("Health checks of Machines.")
+app = new_group("Health checks of Machines.")
 
 HEADERS = ("Name", "Status", "Machine", "Last Updated", "Output")
 Checks = Iterable[Mapping[str, Any]]
