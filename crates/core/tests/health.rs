@@ -359,3 +359,18 @@ fn the_last_machine_is_never_left_alone() {
     play.put_with("m2", Stopped, json!({"startable": false}));
     assert_eq!(play.takers(1), ["m1"]);
 }
+
+/// While another proxy decides nothing is checked here; when this one decides again all is.
+#[test]
+fn an_elder_does_not_check() {
+    let mut play = Play::new();
+    play.put("m1", Started);
+    play.passes("m1");
+    play.state.hand_over();
+    assert_eq!(play.state.watched().count(), 1);
+    assert_eq!(play.run("m1", "web", false, false).0, RunWish::Stop);
+    assert!(play.put("m2", Started).is_empty());
+    let back = play.state.take_back(at(&play.limits, play.now));
+    assert_eq!(words(&back), ["watch m1 known", "watch m2 known"]);
+    assert_eq!(play.used().machine.id.to_string(), "m1");
+}
