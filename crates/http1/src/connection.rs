@@ -40,9 +40,11 @@ impl Connection {
         }
     }
 
-    /// Whether `name` is one of the fields listed.
-    pub(crate) fn lists(self, fields: Fields<'_, '_>, name: &str) -> bool {
+    /// Whether a field is one of those listed. What frames the message, and `Upgrade`, about which there are
+    /// rules of its own, stay whatever is listed: else the message would end elsewhere for the next reader.
+    pub(crate) fn lists(self, fields: Fields<'_, '_>, kind: Name, name: &str) -> bool {
         self.lists_fields
+            && !matches!(kind, Name::ContentLength | Name::Upgrade)
             && fields
                 .values(Name::Connection)
                 .flat_map(tokens)

@@ -69,7 +69,7 @@ pub(crate) fn end_to_end<'b>(
             name,
             Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding | Name::Upgrade
         );
-        !hop && !connection.lists(fields, sent)
+        !hop && !connection.lists(fields, *name, sent)
     };
     let all = fields.iter().filter(passes);
     all.map(|(_, sent, value)| (sent, value))

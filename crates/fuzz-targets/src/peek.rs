@@ -1,0 +1,63 @@
+//! What a caller may begin with: a PROXY header, a TLS handshake.
+
+use roost_proxy_proto::{Checksum, MAX_HEADER, Origin, Transport, kind, parse, write_v1, write_v2};
+use roost_tls_peek::MAX_HELLO;
+
+/// A PROXY header is found alike however much of it is there, and written again says the same.
+pub(crate) fn proxy_header(bytes: &[u8]) {
+    let whole = parse(bytes);
+    let cuts = (0..bytes.len()).step_by(bytes.len() / 64 + 1);
+    for cut in cuts {
+        match parse(&bytes[..cut]) {
+            Ok(None) => {}
+            early => assert_eq!(early, whole, "in pieces"),
+        }
+    }
+    let Ok(Some((header, size))) = whole else {
+        return;
+    };
+    assert!(size <= bytes.len().min(MAX_HEADER), "bounded");
+    let mut out = Vec::new();
+    write_v2(&header.origin, header.tlvs.iter(), Checksum::With, &mut out).unwrap();
+    let (again, _) = parse(&out).unwrap().unwrap();
+    assert_eq!(again.origin, header.origin);
+    let said = |one: &roost_proxy_proto::Tlv<'_>| one.kind != kind::CRC32C;
+    assert!(
+        again
+            .tlvs
+            .iter()
+            .filter(said)
+            .eq(header.tlvs.iter().filter(said))
+    );
+    if let Origin::Inet {
+        transport: Transport::Stream,
+        ends,
+    } = header.origin
+    {
+        let mut line = Vec::new();
+        write_v1(Some(ends), &mut line);
+        let (again, length) = parse(&line).unwrap().unwrap();
+        assert_eq!((again.origin, length), (header.origin, line.len()));
+    }
+}
+
+/// A `ClientHello` is read alike however much of what follows is there, and its name is one.
+pub(crate) fn client_hello(bytes: &[u8]) {
+    let whole = roost_tls_peek::client_hello(bytes);
+    let cuts = (0..bytes.len()).step_by(bytes.len() / 64 + 1);
+    for cut in cuts {
+        match roost_tls_peek::client_hello(&bytes[..cut]) {
+            Ok(None) => {}
+            early => assert_eq!(early, whole, "in pieces"),
+        }
+    }
+    if bytes.len() >= MAX_HELLO {
+        assert_ne!(whole, Ok(None), "bounded");
+    }
+    if let Ok(Some(hello)) = whole
+        && let Some(name) = hello.server_name
+    {
+        let fine = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
+        assert!((1..=255).contains(&name.len()) && name.bytes().all(fine));
+    }
+}
