@@ -552,7 +552,6 @@ def test_a_new_connection_that_ends_is_not_tried_again(world: World) -> None:
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\nx", "PU02"),
         ("HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", "PU02"),
         ("SSH-2.0-x\r\n\r\n", "PU02"),
-        ("HTTP/1.1 307 Go\r\nfly-replay: app=b\r\nContent-Length: 0\r\n\r\n", "PA03"),
     ],
 )
 def test_a_response_that_cannot_be_passed_on_is_502(world: World, answer: str, code: str) -> None:

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use roost_core::{
     AppState, Effect, Fate, Grant, HandedOver, LoadLine, Micros, Moment, Plea, Probe, ProbeWish,
     Refusal, Request, Run, RunWish, Verdict, WaiterId, Wish,
 };
+use roost_replay::{Cached, Directive, Invalid, Lookup, ReplayCache};
 use roost_wire::{Elder, Level, Machine, Name, Up, Wished};
 use tokio::sync::oneshot;
 
@@ -18,7 +20,12 @@ use crate::shared::{Config, Shared, lock};
 pub(crate) struct AppHandle {
     /// Its name.
     pub(crate) name: Name,
+    /// Bytes of its callers' request bodies that are kept for replays.
+    pub(crate) kept: AtomicUsize,
     cell: Mutex<Cell>,
+    replays: Mutex<ReplayCache>,
+    /// There is something in it.
+    remembers: AtomicBool,
 }
 
 /// A unit of load, and perhaps the connection that proved the port.
@@ -81,7 +88,41 @@ impl AppHandle {
             cell.state.hand_over();
         }
         let cell = Mutex::new(cell);
-        Self { name, cell }
+        Self {
+            name,
+            kept: AtomicUsize::new(0),
+            cell,
+            replays: Mutex::default(),
+            remembers: AtomicBool::new(false),
+        }
+    }
+
+    /// The replay that is remembered for a request. Looks at no lock while none is.
+    pub(crate) fn remembered(&self, lookup: Lookup<'_>) -> Option<Cached> {
+        let any = self.remembers.load(Ordering::Acquire);
+        any.then(|| lock(&self.replays).find(lookup)).flatten()
+    }
+
+    /// Remembers a replay, if it or a rule says so.
+    pub(crate) fn remember_replay(
+        &self,
+        lookup: Lookup<'_>,
+        directive: &Arc<Directive>,
+        by: &Name,
+    ) -> Result<(), Invalid> {
+        if directive.cache.is_none() && lookup.rules.is_empty() {
+            return Ok(());
+        }
+        let mut replays = lock(&self.replays);
+        replays.remember(lookup, directive, by)?;
+        let any = replays.size().0 > 0;
+        self.remembers.store(any, Ordering::Release);
+        Ok(())
+    }
+
+    /// Forgets the replays that are remembered for a request.
+    pub(crate) fn forget_replay(&self, lookup: Lookup<'_>) {
+        lock(&self.replays).forget(lookup);
     }
 
     /// Reserves a unit or enters the line.

@@ -28,6 +28,7 @@ mod phase;
 mod probe;
 mod proxy_proto;
 mod relay;
+mod replay;
 mod route;
 mod seldom;
 mod shared;

@@ -130,6 +130,11 @@ impl Slot {
         &self.grant.machine
     }
 
+    /// The Machine as it was when the unit was taken.
+    pub(crate) fn record(&self) -> &Arc<Machine> {
+        &self.grant.machine
+    }
+
     /// The Machine.
     pub(crate) fn machine(&self) -> &Name {
         &self.value().id

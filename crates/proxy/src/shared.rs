@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) heir: Heirs,
     /// Responses that are being compressed.
     pub(crate) coders: AtomicUsize,
+    /// Bytes of request bodies that are kept for replays.
+    pub(crate) kept: AtomicUsize,
 }
 
 /// What the agent's `hello` said.
@@ -157,6 +159,7 @@ impl Shared {
             phase: Phase::new(role),
             heir: Heirs::default(),
             coders: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
         };
         (shared, lines)
     }

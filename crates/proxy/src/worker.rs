@@ -82,24 +82,16 @@ impl Worker {
     }
 
     /// Gets a unit of load on the best Machine. Queues at the hard limit, wakes a sleeping Machine
-    /// and holds the call until it is ready; within the bounds of the settings. `held_bytes` is how
-    /// much of the client's data is held meanwhile; Machines in `exclude` are not taken. Dropping the
-    /// future leaves the queue.
+    /// and holds the call until it is ready; within the bounds of the settings. Dropping the future
+    /// leaves the queue.
     pub(crate) async fn acquire(
         self: &Rc<Self>,
-        target: &Target,
-        held_bytes: usize,
-        exclude: &[Name],
+        app: &Arc<AppHandle>,
+        http: bool,
+        request: Request<'_>,
     ) -> Result<Slot, RouteError> {
-        let http = target.service_port.is_http();
-        let request = Request {
-            port: target.port,
-            exclude,
-            wish: None,
-            held_bytes,
-        };
-        match self.unit(&target.app, request).await {
-            Ok(granted) => Ok(Slot::new(self.clone(), target.app.clone(), granted)),
+        match self.unit(app, request).await {
+            Ok(granted) => Ok(Slot::new(self.clone(), app.clone(), granted)),
             Err(refusal) => Err(RouteError::new(&refusal, http)),
         }
     }
@@ -132,10 +124,17 @@ impl Worker {
         target: &Target,
         held_bytes: usize,
     ) -> Result<(Slot, TcpStream), RouteError> {
-        let mut exclude = Vec::new();
+        let mut exclude: Vec<Name> = Vec::new();
         let mut tries = 0;
+        let http = target.service_port.is_http();
         loop {
-            let slot = self.acquire(target, held_bytes, &exclude).await?;
+            let request = Request {
+                port: target.port,
+                exclude: &exclude,
+                wish: None,
+                held_bytes,
+            };
+            let slot = self.acquire(&target.app, http, request).await?;
             tries += 1;
             let error = match slot.connect().await {
                 Ok(stream) => return Ok((slot, stream)),

@@ -95,15 +95,16 @@ impl Directive {
             && self.transform.is_none()
     }
 
+    /// Whether it names no place: it then only changes what is remembered, and means the called app.
+    pub fn says_nowhere(&self) -> bool {
+        let names = [&self.app, &self.instance, &self.prefer_instance];
+        names.iter().all(|name| name.is_none()) && self.regions.is_empty() && !self.elsewhere
+    }
+
     /// Whether all that is said can be true together.
     pub(crate) fn check(self) -> Result<Self, Invalid> {
         let invalidates = self.cache == Some(CacheOrder::Invalidate);
-        let says_where = self.app.is_some()
-            || self.instance.is_some()
-            || self.prefer_instance.is_some()
-            || !self.regions.is_empty()
-            || self.elsewhere;
-        if !says_where && !invalidates {
+        if self.says_nowhere() && !invalidates {
             let fields = "app, instance, prefer_instance, region or elsewhere";
             return Err(Invalid(format!(
                 "it says nowhere to go: {fields} is missing"

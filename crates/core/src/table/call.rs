@@ -93,6 +93,12 @@ impl Table {
         })
     }
 
+    /// An external port of an app, wherever it may be called.
+    pub fn offer(&self, app: &str, port: u16) -> Option<Offer<'_>> {
+        let entry = self.apps.get(app)?;
+        entry.offer(entry.value.as_ref()?, port)
+    }
+
     fn app_entry(&self, name: &Name) -> Option<(&AppEntry, &Arc<App>)> {
         let entry = self.apps.get(name)?;
         Some((entry, entry.value.as_ref()?))

@@ -7,6 +7,7 @@ use roost_http1::{
     ChunkedScanner, ClientSide, FieldSlots, HeadScanner, RequestFacts, ResponseError,
     ResponseFraming, ResponseHead, ResponsePolicy, Version, write_chunk, write_trailers,
 };
+use roost_replay::{MAX_JSON, Order};
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::ReadHalf;
 
@@ -38,6 +39,19 @@ pub(super) enum Delivered {
     Upgraded,
 }
 
+/// A response that asks for the request to be sent elsewhere.
+#[derive(Debug)]
+pub(super) struct Replay {
+    /// What its head says.
+    pub(super) order: Order,
+    /// Its body, when that says it; `None` also where it is too large.
+    pub(super) body: Option<Vec<u8>>,
+    /// The body says it, and was too large to be read.
+    pub(super) too_large: bool,
+    /// It was read to its end, and the Machine keeps its connection open.
+    pub(super) machine_persists: bool,
+}
+
 /// Why a response did not go through.
 #[derive(Debug)]
 pub(super) enum DownloadError {
@@ -46,7 +60,7 @@ pub(super) enum DownloadError {
     /// The Machine's response is invalid or broke off.
     Bad(&'static str),
     /// The app asks for a replay.
-    Replay,
+    Replay(Box<Replay>),
     /// The client does not take more.
     ClientGone,
 }
@@ -81,6 +95,8 @@ struct Head {
     coder: Option<Coder>,
     machine_persists: bool,
     client_closes: bool,
+    /// It asks for a replay, by its body if so.
+    replay: Option<(Order, bool)>,
 }
 
 pub(super) const CUT_SHORT: DownloadError =
@@ -98,6 +114,10 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
             }
             self.flush().await?;
             head = self.head().await?;
+        }
+        if let Some((order, by_body)) = head.replay.take() {
+            let replay = self.replay(order, by_body, &head).await?;
+            return Err(DownloadError::Replay(Box::new(replay)));
         }
         self.begun.set(true);
         self.slot.answered();
@@ -140,6 +160,77 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
         Ok(())
     }
 
+    /// Reads what is left of a response that asks for a replay. Its body is only waited for if it says where
+    /// to.
+    async fn replay(
+        &mut self,
+        order: Order,
+        by_body: bool,
+        head: &Head,
+    ) -> Result<Replay, DownloadError> {
+        let mut body = None;
+        let whole = if by_body {
+            body = self.collect(head.framing).await?;
+            body.is_some()
+        } else if let ResponseFraming::Length(length) = head.framing {
+            let whole = self.answer.len() as u64 == length;
+            self.answer.clear();
+            whole
+        } else {
+            head.framing == ResponseFraming::None
+        };
+        Ok(Replay {
+            order,
+            too_large: by_body && body.is_none(),
+            body,
+            machine_persists: head.machine_persists && whole && head.status != 101,
+        })
+    }
+
+    /// A whole body, unless it is larger than an order may be.
+    async fn collect(
+        &mut self,
+        framing: ResponseFraming,
+    ) -> Result<Option<Vec<u8>>, DownloadError> {
+        let mut body = Vec::new();
+        let mut chunks = ChunkedScanner::default();
+        loop {
+            let done = match framing {
+                ResponseFraming::None => true,
+                ResponseFraming::Length(length) => {
+                    let left = length - body.len() as u64;
+                    let bytes = self.answer.first(left);
+                    let count = bytes.len();
+                    body.extend_from_slice(bytes);
+                    self.answer.consume(count);
+                    body.len() as u64 == length
+                }
+                ResponseFraming::Chunked => {
+                    let scanned = chunks.scan(self.answer.unread(), Some(&mut body));
+                    let progress = scanned.map_err(|error| DownloadError::Bad(error.0))?;
+                    self.answer.consume(progress.consumed);
+                    progress.done
+                }
+                ResponseFraming::UntilClose => {
+                    body.extend_from_slice(self.answer.unread());
+                    self.answer.clear();
+                    false
+                }
+            };
+            if body.len() > MAX_JSON {
+                return Ok(None);
+            }
+            if done {
+                return Ok(Some(body));
+            }
+            match (framing, self.more_or_end().await?) {
+                (_, true) => {}
+                (ResponseFraming::UntilClose, false) => return Ok(Some(body)),
+                (_, false) => return Err(CUT_SHORT),
+            }
+        }
+    }
+
     /// Reads one head and writes it for the client into the output.
     async fn head(&mut self) -> Result<Head, DownloadError> {
         let mut scanner = HeadScanner::default();
@@ -172,9 +263,6 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
         if head.status == 101 && !self.facts.upgrade {
             return Err(DownloadError::Bad("a 101 response that nobody asked for"));
         }
-        if head.replay && !interim {
-            return Err(DownloadError::Replay);
-        }
         let old = self.facts.version == Version::Http10;
         let unframed = matches!(
             head.framing,
@@ -196,7 +284,8 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
             date: &self.stamp.date,
             coding: coder.as_ref().map(Coder::token),
         };
-        if !(interim && old) {
+        let replay = (head.replay && !interim).then(|| order(&head));
+        if !(interim && old) && replay.is_none() {
             self.policy.write_response(&head, &side, self.output);
         }
         Ok(Head {
@@ -206,6 +295,7 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
             coder,
             machine_persists: head.keep_alive && head.framing != ResponseFraming::UntilClose,
             client_closes,
+            replay,
         })
     }
 
@@ -318,6 +408,15 @@ impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
 async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), DownloadError> {
     let sent = send(writer, bytes).await;
     sent.map_err(|_| DownloadError::ClientGone)
+}
+
+/// What a head says of a replay, and whether the body says it.
+fn order(head: &ResponseHead<'_, '_>) -> (Order, bool) {
+    let mut order = Order::default();
+    for (name, value) in head.replay_fields() {
+        order.note(name, value);
+    }
+    (order, head.replays_by_body())
 }
 
 fn bad(error: ResponseError) -> DownloadError {

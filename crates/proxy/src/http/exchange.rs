@@ -5,18 +5,22 @@ use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::Poll;
 
-use roost_http1::{ASK_TO_CLOSE, RequestFacts, RequestFraming, add_to_head};
+use roost_core::Request;
+use roost_http1::{ASK_TO_CLOSE, RequestFacts, RequestFraming, add_to_head, take_from_head};
 use roost_wire::{LoadUnit, Name};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::body::Body;
 use super::download::{Delivered, Download, DownloadError};
 use super::ending::Ending;
 use super::pool::Place;
-use super::refusal::{Refusal, has_no_body};
+use super::refusal::Refusal;
 use super::session::{Next, Session};
 use super::tunnel::{self, Way};
 use super::upload::{Sent, Upload, UploadEnd, watch};
+use crate::replay::keeper::Keeper;
+use crate::replay::{Aim, Plan};
 use crate::route::{ConnectError, RouteError, Slot};
 
 /// Machines that are tried for one request.
@@ -40,11 +44,36 @@ struct Link {
     used: bool,
 }
 
+/// An attempt whose response is no replay.
+struct Ended {
+    slot: Slot,
+    link: Link,
+    sent: Sent,
+    /// Bytes of the response may have left.
+    begun: bool,
+    /// Whose Machine it was.
+    app: Name,
+}
+
 /// Why no Machine took the request.
-enum NoMachine {
-    Route(RouteError),
+pub(super) enum NoMachine {
+    /// None was to be had; `again` says that others were before, and could not be reached.
+    Route {
+        error: RouteError,
+        again: bool,
+    },
     Connect(ConnectError),
+    /// The time of a replay was over.
+    Late,
     ClientGone,
+}
+
+/// What follows an attempt.
+pub(super) enum Step {
+    /// Another attempt.
+    Again,
+    /// The request is done with.
+    Done(Next),
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
@@ -52,18 +81,44 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
     pub(super) async fn exchange(&mut self, facts: RequestFacts) -> Next {
         self.watchdog.begin();
         self.head_len = self.request.len();
+        self.base_len = self.head_len;
+        let mut plan = Plan::new(self.ground(), &self.request, facts.routed);
         let rest = self.join_body(facts.framing);
-        let (slot, mut link) = match self.reach(facts).await {
+        let worker = self.worker;
+        let mut body = Body::new(rest, || {
+            let limit = worker.config().settings.replay_body_bytes;
+            Keeper::new(&worker.shared, &self.target.app, limit)
+        });
+        loop {
+            if let Step::Done(next) = self.attempt(facts, &mut plan, &mut body).await {
+                return next;
+            }
+        }
+    }
+
+    /// Sends the request to one Machine.
+    async fn attempt(&mut self, facts: RequestFacts, plan: &mut Plan, body: &mut Body) -> Step {
+        let (slot, mut link) = match self.reach_in_time(facts, plan, body).await {
             Ok(reached) => reached,
-            Err(error) => return self.unreached(error, facts, rest).await,
+            Err(error) => return self.unreached(error, facts, plan, body).await,
         };
-        self.sign();
+        plan.note_machine(slot.machine());
+        if !plan.lines.is_empty() {
+            self.add_to_head(&plan.lines);
+        }
+        if !plan.foreign {
+            self.sign();
+        }
+        let was_lost = body.is_lost();
         loop {
             let (sent, begun) = (Sent::default(), Cell::new(false));
             let outcome = self
-                .drive(&slot, &mut link, facts, rest, &sent, &begun)
+                .drive(&slot, &mut link, facts, body, &sent, &begun)
                 .await;
-            if link.used && may_repeat(&outcome, facts, &sent) {
+            if body.is_lost() && !was_lost {
+                self.log_lost(&plan.aim.app.name, slot.machine());
+            }
+            if link.used && may_repeat(&outcome, facts, body) {
                 match slot.connect().await {
                     Ok(stream) => {
                         link = Link {
@@ -73,13 +128,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                         continue;
                     }
                     Err(error) => {
-                        return self.unreached(NoMachine::Connect(error), facts, rest).await;
+                        let error = NoMachine::Connect(error);
+                        return self.unreached(error, facts, plan, body).await;
                     }
                 }
             }
-            return self
-                .finish(outcome, facts, slot, link, &sent, begun.get())
-                .await;
+            if let Outcome::Failed(DownloadError::Replay(replay)) = outcome {
+                let machine = slot.record().clone();
+                let clean = replay.machine_persists && sent.all.get() && self.answer.is_empty();
+                self.keep(slot, link, clean);
+                return self.resend(*replay, &machine, facts, plan, body).await;
+            }
+            let app = plan.aim.app.name.clone();
+            let ended = Ended {
+                slot,
+                link,
+                sent,
+                begun: begun.get(),
+                app,
+            };
+            return Step::Done(self.finish(outcome, facts, ended).await);
         }
     }
 
@@ -98,18 +166,46 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         RequestFraming::None
     }
 
-    /// Gets a Machine and a connection to it.
-    async fn reach(&mut self, facts: RequestFacts) -> Result<(Slot, Link), NoMachine> {
-        let mut excluded: Vec<Name> = Vec::new();
+    /// Gets a Machine and a connection to it, in the time that a replay gives.
+    async fn reach_in_time(
+        &mut self,
+        facts: RequestFacts,
+        plan: &Plan,
+        body: &Body,
+    ) -> Result<(Slot, Link), NoMachine> {
+        let held = body.kept().len();
+        let reaching = self.reach(facts, &plan.aim, held);
+        match plan.deadline {
+            None => reaching.await,
+            Some(deadline) => {
+                let reached = tokio::time::timeout_at(deadline, reaching).await;
+                reached.unwrap_or(Err(NoMachine::Late))
+            }
+        }
+    }
+
+    async fn reach(
+        &mut self,
+        facts: RequestFacts,
+        aim: &Aim,
+        kept: usize,
+    ) -> Result<(Slot, Link), NoMachine> {
+        let mut excluded: Vec<Name> = aim.exclude.iter().cloned().collect();
         let mut tries = 0;
         loop {
             tries += 1;
-            let held = self.request.len() + self.input.len();
             let (worker, target) = (self.worker, self.target);
+            let request = Request {
+                port: target.port,
+                exclude: &excluded,
+                wish: aim.wish.as_deref(),
+                held_bytes: self.request.len() + self.input.len() + kept,
+            };
             let slot = self
-                .unless_gone(worker.acquire(target, held, &excluded))
+                .unless_gone(worker.acquire(&aim.app, true, request))
                 .await?;
-            let slot = slot.map_err(NoMachine::Route)?;
+            let again = tries > 1;
+            let slot = slot.map_err(|error| NoMachine::Route { error, again })?;
             let pooled = slot.unit() == LoadUnit::Requests && !facts.upgrade;
             if pooled && let Some(stream) = worker.pool.take(place(&slot)) {
                 return Ok((slot, Link { stream, used: true }));
@@ -129,7 +225,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 }
                 Err(error) if tries >= MAX_TRIES => return Err(NoMachine::Connect(error)),
                 Err(error) if !error.refused => {
-                    self.log(error.code, &error.message, Some(slot.machine()));
+                    let app = &aim.app.name;
+                    self.log(app, error.code, &error.message, Some(slot.machine()));
                     excluded.push(slot.machine().clone());
                 }
                 Err(_) => {}
@@ -154,6 +251,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         self.head_len = add_to_head(&mut self.request, self.head_len, lines);
     }
 
+    /// Takes the lines of an attempt out of the head.
+    pub(super) fn take_lines(&mut self) {
+        self.head_len = take_from_head(&mut self.request, self.base_len, self.head_len);
+    }
+
     /// Waits for `work` unless the client goes away.
     async fn unless_gone<T>(&mut self, work: impl Future<Output = T>) -> Result<T, NoMachine> {
         let mut work = pin!(work);
@@ -173,7 +275,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         slot: &Slot,
         link: &mut Link,
         facts: RequestFacts,
-        rest: RequestFraming,
+        body: &mut Body,
         sent: &Sent,
         begun: &Cell<bool>,
     ) -> Outcome {
@@ -185,7 +287,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             input: &mut self.input,
             writer: &mut to_machine,
             head: &self.request,
-            framing: rest,
+            body,
             sent,
             activity: &self.activity,
         };
@@ -234,51 +336,45 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         .await
     }
 
-    async fn finish(
-        &mut self,
-        outcome: Outcome,
-        facts: RequestFacts,
-        slot: Slot,
-        link: Link,
-        sent: &Sent,
-        begun: bool,
-    ) -> Next {
+    async fn finish(&mut self, outcome: Outcome, facts: RequestFacts, ended: Ended) -> Next {
+        let Ended { sent, begun, .. } = &ended;
+        let (whole, begun) = (sent.all.get(), *begun);
         match outcome {
             Outcome::Delivered(Delivered::Complete {
                 machine_persists,
                 client_closes,
             }) => {
-                let clean = machine_persists && sent.all.get() && self.answer.is_empty();
-                self.keep(slot, link, clean);
-                match (client_closes, sent.all.get()) {
+                let clean = machine_persists && whole && self.answer.is_empty();
+                self.keep(ended.slot, ended.link, clean);
+                match (client_closes, whole) {
                     (false, _) => Next::Request,
                     (true, true) if self.input.is_empty() => Next::End(Ending::Close),
                     (true, _) => Next::End(Ending::Linger),
                 }
             }
-            Outcome::Delivered(Delivered::Upgraded) => self.tunnel(slot, link).await,
+            Outcome::Delivered(Delivered::Upgraded) => self.tunnel(ended.slot, ended.link).await,
             Outcome::ClientGone | Outcome::Failed(DownloadError::ClientGone) => {
                 Next::End(Ending::Close)
             }
             Outcome::Failed(error) => {
                 if matches!(error, DownloadError::NoAnswer(ErrorKind::ConnectionReset))
-                    && !link.used
+                    && !ended.link.used
                 {
-                    slot.broke("PC03");
+                    ended.slot.broke("PC03");
                 }
-                self.fail(explain(&error), facts, slot, sent, begun).await
+                self.fail(explain(&error), facts, ended).await
             }
-            Outcome::Idle if !sent.all.get() && !begun => {
-                drop((slot, link));
+            Outcome::Idle if !whole && !begun => {
+                drop(ended);
                 let refusal = Refusal::plain(408, "the request body took too long");
                 self.answer_error(&refusal, facts, begun, false).await
             }
             Outcome::Idle => {
                 let refusal = Refusal::coded(502, "PU02", "the Machine did not answer in time");
-                self.fail(refusal, facts, slot, sent, begun).await
+                self.fail(refusal, facts, ended).await
             }
             Outcome::BadBody(reason) => {
-                drop((slot, link));
+                drop(ended);
                 self.answer_error(&Refusal::plain(400, reason), facts, begun, false)
                     .await
             }
@@ -320,46 +416,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         Next::End(ending)
     }
 
-    async fn unreached(
-        &mut self,
-        error: NoMachine,
-        facts: RequestFacts,
-        rest: RequestFraming,
-    ) -> Next {
-        let refusal = match error {
-            NoMachine::ClientGone => return Next::End(Ending::Close),
-            NoMachine::Route(error) => Refusal::coded(503, error.code.to_string(), error.message),
-            NoMachine::Connect(error) => Refusal::coded(503, error.code, error.message),
-        };
-        let whole = has_no_body(RequestFacts {
-            framing: rest,
-            ..facts
-        });
-        let next = self.answer_error(&refusal, facts, false, whole).await;
-        self.log_refusal(&refusal, None);
-        next
-    }
-
-    async fn fail(
-        &mut self,
-        refusal: Refusal<'_>,
-        facts: RequestFacts,
-        slot: Slot,
-        sent: &Sent,
-        begun: bool,
-    ) -> Next {
+    async fn fail(&mut self, refusal: Refusal<'_>, facts: RequestFacts, ended: Ended) -> Next {
+        let Ended {
+            slot,
+            sent,
+            begun,
+            app,
+            ..
+        } = ended;
         let machine = slot.machine().clone();
         drop(slot);
         let next = self
             .answer_error(&refusal, facts, begun, sent.all.get())
             .await;
-        self.log_refusal(&refusal, Some(&machine));
+        self.log_refusal(&app, &refusal, Some(&machine));
         next
     }
 
     /// Answers with `refusal`, unless a response has begun: then only a reset is left. `whole` says that
     /// the request was read to its end.
-    async fn answer_error(
+    pub(super) async fn answer_error(
         &mut self,
         refusal: &Refusal<'_>,
         facts: RequestFacts,
@@ -375,9 +451,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         }
     }
 
-    fn log_refusal(&self, refusal: &Refusal<'_>, machine: Option<&str>) {
+    pub(super) fn log_refusal(&self, app: &str, refusal: &Refusal<'_>, machine: Option<&str>) {
         if let Some(code) = refusal.code.as_deref() {
-            self.log(code, &refusal.message, machine);
+            self.log(app, code, &refusal.message, machine);
         }
     }
 }
@@ -400,9 +476,9 @@ fn place(slot: &Slot) -> Place<'_> {
 }
 
 /// Whether an unused connection that ended under a request swallowed nothing but a copy of it.
-fn may_repeat(outcome: &Outcome, facts: RequestFacts, sent: &Sent) -> bool {
+fn may_repeat(outcome: &Outcome, facts: RequestFacts, body: &Body) -> bool {
     let unanswered = matches!(outcome, Outcome::Failed(DownloadError::NoAnswer(_)));
-    unanswered && facts.method.may_repeat() && !sent.streamed.get()
+    unanswered && facts.method.may_repeat() && !body.is_lost()
 }
 
 fn explain(error: &DownloadError) -> Refusal<'static> {
@@ -420,11 +496,8 @@ fn explain(error: &DownloadError) -> Refusal<'static> {
         DownloadError::Bad(reason) => {
             Refusal::coded(502, "PU02", format!("a bad response: {reason}"))
         }
-        DownloadError::Replay => Refusal::coded(
-            502,
-            "PA03",
-            "the app asked for a replay, which is not supported yet",
-        ),
-        DownloadError::ClientGone => Refusal::coded(502, "PU02", "the client went away"),
+        DownloadError::Replay(_) | DownloadError::ClientGone => {
+            Refusal::coded(502, "PU02", "the client went away")
+        }
     }
 }

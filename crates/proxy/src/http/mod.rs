@@ -12,8 +12,9 @@
 //! How errors end: before the response began, with 502 (a Machine was reached) or 503 (none was), a line
 //! of text and `Fly-Error`; after that, with a reset, so that no half response looks whole.
 //!
-//! `fly-replay` is recognised and never passed on; since requests are not replayed here, it is answered
-//! with 502 and `PA03`, and the app's log says so.
+//! An answer that says `fly-replay` is none: it is dropped, whatever its status, and the request is sent again
+//! where it says ([`crate::replay`]). What could not be sent again, since more of its body is gone than may be
+//! kept, is answered with 502 and `PA01`.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -32,6 +33,7 @@ use crate::http2;
 use crate::route::Target;
 use crate::worker::Worker;
 
+mod body;
 mod coded;
 mod download;
 pub(crate) mod ending;
@@ -39,6 +41,7 @@ mod exchange;
 mod intake;
 pub(crate) mod pool;
 pub(crate) mod refusal;
+mod resend;
 mod session;
 mod source;
 mod stamp;

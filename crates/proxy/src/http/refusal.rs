@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::pin::pin;
 use std::task::Poll;
 
-use roost_http1::{Method, Reply, RequestFacts, RequestFraming, Version};
+use roost_http1::{FinishedHead, Method, Reply, RequestFacts, RequestFraming, Version};
 use roost_wire::Level;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -142,38 +142,30 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
     }
 
     /// Writes the line about a coded refusal into the app's log. After [`Self::reply`].
-    pub(super) fn log(&self, code: &str, message: &str, machine: Option<&str>) {
+    pub(super) fn log(&self, app: &str, code: &str, message: &str, machine: Option<&str>) {
+        self.log_at(Level::Error, app, code, message, machine);
+    }
+
+    /// As [`Self::log`], at another level.
+    pub(super) fn log_at(
+        &self,
+        level: Level,
+        app: &str,
+        code: &str,
+        message: &str,
+        machine: Option<&str>,
+    ) {
         let text = || Text {
             message: message.into(),
             request: Some(self.describe().into()),
         };
-        let (shared, app) = (&self.worker.shared, &self.target.app.name);
-        shared.log_with(Level::Error, app, machine, Some(code), text);
+        let shared = &self.worker.shared;
+        shared.log_with(level, app, machine, Some(code), text);
     }
 
     /// The request in a line of the log: its id, method and address.
     fn describe(&self) -> String {
-        let line = self
-            .request
-            .split(|byte| *byte == b'\r')
-            .next()
-            .unwrap_or_default();
-        let line = String::from_utf8_lossy(line);
-        let mut words = line.split(' ');
-        let (method, path) = (
-            words.next().unwrap_or_default(),
-            words.next().unwrap_or_default(),
-        );
-        let host = self
-            .request
-            .split(|byte| *byte == b'\n')
-            .nth(1)
-            .unwrap_or_default();
-        let host = String::from_utf8_lossy(host.get(6..).unwrap_or_default());
-        format!(
-            "{} {method} http://{}{path}",
-            self.stamp.id_text(),
-            host.trim_end()
-        )
+        let head = FinishedHead::new(&self.request);
+        format!("{} {head}", self.stamp.id_text())
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use roost_compress::Coding;
 use roost_http1::{FieldRule, ForwardedFields, Origin, ResponsePolicy, Version};
+use roost_replay::Rule;
 use roost_wire::{Handler, Port};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -16,6 +17,7 @@ use super::watchdog::{Activity, Watchdog};
 use crate::buffer::Buffer;
 use crate::fly_src::Line;
 use crate::http2::Opening;
+use crate::replay::rules;
 use crate::route::Target;
 use crate::worker::Worker;
 
@@ -33,6 +35,8 @@ pub(super) struct Session<'a, R, W> {
     pub(super) request: Vec<u8>,
     /// How much of `request` is the head.
     pub(super) head_len: usize,
+    /// How long the head is without the lines of the present attempt.
+    pub(super) base_len: usize,
     /// Bytes from the Machine.
     pub(super) answer: Buffer,
     /// Who calls, signed, as the latest request had it.
@@ -56,6 +60,8 @@ pub(crate) struct Manner {
     pub(super) policy: ResponsePolicy,
     /// Responses may be compressed.
     pub(super) compress: bool,
+    /// For which sessions replays are remembered.
+    pub(super) replay_rules: Vec<Rule>,
     pub(crate) times: Times,
 }
 
@@ -114,6 +120,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
             output,
             request,
             head_len: 0,
+            base_len: 0,
             answer,
             source: None,
             stamp: Stamp::new(&worker.config().region),
@@ -201,6 +208,7 @@ impl Manner {
             compress: options.is_none_or(|options| options.compress != Some(false))
                 && !policy.pristine,
             policy,
+            replay_rules: rules::of(port),
             times,
         }
     }

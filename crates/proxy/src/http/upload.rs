@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::io;
 
-use roost_http1::{ChunkError, ChunkedScanner, RequestFraming, write_trailers};
+use roost_http1::ChunkError;
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::tcp::WriteHalf;
 
+use super::body::{Body, Part};
 use super::watchdog::Activity;
 use crate::buffer::Buffer;
 
@@ -18,8 +19,6 @@ const MAX_AHEAD: usize = 64 * 1024;
 pub(super) struct Sent {
     /// The Machine has the head.
     pub(super) head: Cell<bool>,
-    /// Bytes of the body were sent that are nowhere else: the request cannot be sent again.
-    pub(super) streamed: Cell<bool>,
     /// The Machine has everything.
     pub(super) all: Cell<bool>,
 }
@@ -42,8 +41,8 @@ pub(super) struct Upload<'a, 'm, R> {
     pub(super) writer: &'a mut WriteHalf<'m>,
     /// The head, and the body if it was small and there.
     pub(super) head: &'a [u8],
-    /// How the rest of the body is delimited.
-    pub(super) framing: RequestFraming,
+    /// The rest of the body.
+    pub(super) body: &'a mut Body,
     pub(super) sent: &'a Sent,
     pub(super) activity: &'a Activity,
 }
@@ -61,45 +60,37 @@ impl<R: AsyncRead + Unpin> Upload<'_, '_, R> {
         self.writer.write_all(self.head).await.map_err(deaf)?;
         self.sent.head.set(true);
         self.activity.note();
-        match self.framing {
-            RequestFraming::None => {}
-            RequestFraming::Length(length) => self.send_length(length).await?,
-            RequestFraming::Chunked => self.send_chunks().await?,
+        if !self.body.kept().is_empty() {
+            self.writer
+                .write_all(self.body.kept())
+                .await
+                .map_err(deaf)?;
+        }
+        while !self.body.is_whole() {
+            self.send_part().await?;
+            self.activity.note();
         }
         self.sent.all.set(true);
         Ok(())
     }
 
-    async fn send_length(&mut self, mut left: u64) -> Result<(), UploadEnd> {
-        while left > 0 {
-            self.more().await?;
-            let bytes = self.input.first(left);
-            let count = bytes.len();
-            self.sent.streamed.set(true);
-            self.writer.write_all(bytes).await.map_err(deaf)?;
-            self.activity.note();
-            self.input.consume(count);
-            left -= count as u64;
-        }
-        Ok(())
-    }
-
-    async fn send_chunks(&mut self) -> Result<(), UploadEnd> {
-        let mut chunks = ChunkedScanner::default();
-        loop {
-            self.more().await?;
-            let progress = chunks
-                .scan(self.input.unread(), None)
-                .map_err(UploadEnd::BadBody)?;
-            self.sent.streamed.set(true);
-            let bytes = self.input.first(progress.forward as u64);
-            self.writer.write_all(bytes).await.map_err(deaf)?;
-            self.activity.note();
-            self.input.consume(progress.consumed);
-            if progress.done {
-                let mut end = Vec::new();
-                write_trailers(chunks.trailers(), &mut end).map_err(UploadEnd::BadBody)?;
-                return self.writer.write_all(&end).await.map_err(deaf);
+    async fn send_part(&mut self) -> Result<(), UploadEnd> {
+        self.more().await?;
+        let part = self.body.take(self.input).map_err(UploadEnd::BadBody)?;
+        match part {
+            Part::Kept(from) => {
+                let bytes = self.body.kept().get(from..).unwrap_or_default();
+                self.writer.write_all(bytes).await.map_err(deaf)
+            }
+            Part::Passing {
+                forward,
+                consumed,
+                end,
+            } => {
+                let bytes = self.input.first(forward as u64);
+                self.writer.write_all(bytes).await.map_err(deaf)?;
+                self.input.consume(consumed);
+                self.writer.write_all(&end).await.map_err(deaf)
             }
         }
     }
