@@ -37,6 +37,7 @@ pytestmark = [
 
 CALLER4, CALLER6 = "198.51.100.9", "2001:db8:9::9"
 OWN4, OWN6, SHARED4, SHARED6 = "192.0.2.7", "2001:db8::7", "192.0.2.8", "2001:db8::8"
+MACHINES_IP4 = {"one": "172.16.0.11", "two": "172.16.0.12"}
 HTTP = {"port": 80, "handlers": ["http"]}
 RAW = {"port": 443, "handlers": []}
 
@@ -471,3 +472,31 @@ def test_the_host_s_own_network_may_be_public(tmp_path: Path) -> None:
         with call_inside(world.router, connect) as caller:
             caller.sendall(b"x")
             assert caller.recv(1) == b"x"
+
+
+def test_tls_ends_at_a_shared_address(outside: Outside) -> None:
+    """Where a port has `tls` the server name says which app is meant; the connection stays with it,
+    and a request without TLS is told so."""
+    secure = {
+        "port": 443,
+        "handlers": ["tls", "http"],
+        "tls_options": {"default_self_signed": True},
+    }
+    address = MACHINES_IP4["two"]
+    outside.control.put("machine", machine("two", "two", address, ports=[HTTP, secure]))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with outside.call(SHARED4, 443) as plain:
+        secured = context.wrap_socket(plain.sock, server_hostname="two.example")
+        with Peer(secured) as client:
+            client.send("GET / HTTP/1.1\r\nHost: two.example\r\n\r\n")
+            with accept(outside.two) as machine_side:
+                assert "x-forwarded-proto: https" in machine_side.head().lower()
+                machine_side.send(ok("two"))
+            assert client.answer()[1] == b"two"
+            client.send("GET / HTTP/1.1\r\nHost: one.example\r\n\r\n")
+            assert client.answer()[0].startswith("HTTP/1.1 421")
+    request = "GET / HTTP/1.1\r\nHost: two.example\r\n\r\n"
+    with outside.call(SHARED4, 443, request) as client:
+        assert client.answer()[0].startswith("HTTP/1.1 400")
+    outside.expect_reset(SHARED4, 443, hello("nobody.example"))

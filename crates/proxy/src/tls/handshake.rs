@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use roost_core::Validity;
+use roost_core::{Handling, Validity};
+use roost_pg_startup::ALPN;
 use roost_wire::{App, Name};
 use rustls::server::Acceptor;
 use tokio::io::AsyncWriteExt;
@@ -16,6 +17,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::Failure;
 use super::limits::Excess;
+use super::postgres::{self, Greeted};
 use super::prefixed::Prefixed;
 use super::store::{Lack, Wanted};
 use super::stream::Tls;
@@ -36,6 +38,10 @@ pub(super) enum Opened {
     Tls(Tls),
     /// A request without TLS, on a port with the `http` handler.
     Plain(TcpStream),
+    /// `PostgreSQL` without TLS.
+    PlainPostgres(TcpStream),
+    /// `PostgreSQL`'s request for a cancel, which was read.
+    Cancel(TcpStream, Buffer),
 }
 
 /// Counts a handshake, if it may begin.
@@ -68,14 +74,17 @@ pub(super) async fn run(
     mut first: Buffer,
 ) -> Result<Opened, Failure> {
     let patience = Duration::from_millis(worker.config().settings.tls_handshake_timeout_ms);
-    let late = |_| {
-        let message = format!(
-            "the TLS handshake took more than {} ms",
-            patience.as_millis()
-        );
-        Failure::new("PT08", message)
-    };
+    let late = |_| Failure::late(patience);
     let deadline = Instant::now() + patience;
+    let mut must_agree = false;
+    if Handling::of(&target.service_port) == Handling::PgTls {
+        match postgres::greet(worker, &mut stream, target, &mut first, patience).await? {
+            Greeted::Asked => {}
+            Greeted::Direct => must_agree = true,
+            Greeted::Cancel => return Ok(Opened::Cancel(stream, first)),
+            Greeted::Plain => return Ok(Opened::PlainPostgres(stream)),
+        }
+    }
     let begun = timeout_at(deadline, begin(worker, &mut stream, target, &mut first)).await;
     if begun.map_err(late)?? == Beginning::Request {
         return Ok(Opened::Plain(stream));
@@ -89,7 +98,13 @@ pub(super) async fn run(
     let deadline = deadline + asked.elapsed();
     let opened = timeout_at(deadline, hello.into_stream(config)).await;
     let opened = opened.map_err(late)?.map_err(|error| explain(&error))?;
-    Ok(Opened::Tls(Tls::new(opened)))
+    let tls = Tls::new(opened);
+    // Who was not asked for could be meant for another protocol (ALPACA).
+    if must_agree && !tls.speaks(ALPN) {
+        let message = "a caller began with TLS and not with ALPN `postgresql`";
+        return Err(Failure::new("PT04", message));
+    }
+    Ok(Opened::Tls(tls))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The `tls` handler: a handshake with the client, then what the port's other handlers do.
+//! The `tls` and `pg_tls` handlers: a handshake with the client, then what the port's other handlers do.
 //!
 //! Which certificate is shown is decided by `roost_core::Certificates`; one that is not issued yet is asked
 //! for while the handshake waits. Nothing of the client reaches a Machine before the handshake is through.
@@ -7,6 +7,7 @@ mod awaited;
 mod handshake;
 mod limits;
 mod loaded;
+mod postgres;
 mod prefixed;
 mod self_signed;
 mod store;
@@ -14,6 +15,7 @@ mod stream;
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use roost_wire::Level;
 use tokio::net::TcpStream;
@@ -46,6 +48,14 @@ impl Failure {
             code: Some(code),
             message,
         }
+    }
+
+    fn late(patience: Duration) -> Self {
+        let most = patience.as_millis();
+        Self::new(
+            "PT08",
+            format!("the TLS handshake took more than {most} ms"),
+        )
     }
 
     /// Somebody connected and left without a word.
@@ -83,6 +93,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, target: Target,
             log(&worker, &target, &failure);
             http::refuse(&worker, stream, None, &Refusal::plain(400, message)).await;
         }
+        Some(Ok(Opened::PlainPostgres(stream))) => {
+            let failure = Failure::new("PT04", "a caller began a session without TLS");
+            log(&worker, &target, &failure);
+            postgres::refuse(stream).await;
+        }
+        Some(Ok(Opened::Cancel(stream, first))) => tcp::serve(worker, stream, target, first).await,
         Some(Err(failure)) => log(&worker, &target, &failure),
     }
 }
