@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import hashlib
+import re
+import select
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.h2_peer import H2Peer, request_fields
-from tests.support.http_peer import World, get, http_world, ok
+from tests.support.h2_peer import Frames, H2Peer, raw, request_fields
+from tests.support.http_peer import DEADLINE_S, World, get, http_world, ok
 
 pytestmark = pytest.mark.root
+
+WINDOW = 65_535
+"""What a stream may carry before its receiver makes room."""
 
 
 @pytest.fixture
@@ -78,3 +87,308 @@ def test_a_connection_goes_over_to_http2_by_upgrade(world: World) -> None:
     assert app.head().startswith("GET /next ")
     app.send(ok("second"))
     assert client.response(stream).body == b"second"
+
+
+def test_interim_responses_and_head_requests(world: World) -> None:
+    """1xx responses pass before the final one; a HEAD is answered with a length, without a body."""
+    client = H2Peer(world.client())
+    stream = client.request(request_fields(method="HEAD"))
+    app = world.accept()
+    assert app.head().startswith("HEAD / ")
+    app.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+    app.send("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n")
+    response = client.response(stream)
+    assert response.interim == [[(":status", "103"), ("link", "</a>")]]
+    assert (response["content-length"], response.body) == ("7", b"")
+
+
+def test_streams_of_one_connection_are_served_at_once(world: World) -> None:
+    """A slow request does not hold up another of the same connection."""
+    client = H2Peer(world.client())
+    slow = client.fetch("/slow")
+    first = world.accept()
+    assert first.head().startswith("GET /slow ")
+    quick = client.fetch("/quick")
+    second = world.accept()
+    second.head()
+    second.send(ok("quick"))
+    assert client.response(quick).body == b"quick"
+    assert not client.streams[slow].fields
+    first.send(ok("slow"))
+    assert client.response(slow).body == b"slow"
+
+
+def test_each_stream_counts_against_the_hard_limit(tmp_path: Path) -> None:
+    """With a hard limit of 1 the second stream waits, and its turn comes when the first ends."""
+    with http_world(tmp_path, limits={"hard_limit": 1}) as world:
+        client = H2Peer(world.client())
+        first, second = client.fetch("/1"), client.fetch("/2")
+        app = world.accept()
+        assert app.head().startswith("GET /1 ")
+        world.queued(1)
+        app.send(ok("one"))
+        assert client.response(first).body == b"one"
+        assert app.head().startswith("GET /2 ")
+        app.send(ok("two"))
+        assert client.response(second).body == b"two"
+
+
+def test_a_reset_stream_gives_its_unit_back_and_ends_the_machines_request(tmp_path: Path) -> None:
+    """RST_STREAM closes the Machine's connection, and the unit of load is free at once."""
+    with http_world(tmp_path, limits={"hard_limit": 1}) as world:
+        client = H2Peer(world.client())
+        given_up, waiting = client.fetch("/1"), client.fetch("/2")
+        app = world.accept()
+        app.head()
+        world.queued(1)
+        client.reset(given_up)
+        assert app.rest() == b""
+        other = world.accept()
+        assert other.head().startswith("GET /2 ")
+        client.reset(waiting)
+        assert other.rest() == b""
+        world.queued(0)
+
+
+def test_an_early_response_ends_the_request(world: World) -> None:
+    """A response that is complete before its request is delivered; the rest is not wanted."""
+    client = H2Peer(world.client())
+    stream = client.request(request_fields(method="POST"), b"part", more=True)
+    app = world.accept()
+    app.head()
+    app.send("HTTP/1.1 413 No\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+    response = client.response(stream)
+    assert (response[":status"], response.body) == ("413", b"big")
+    client.until(lambda: response.reset is not None)
+    assert response.reset == 0
+
+
+def test_a_broken_response_is_not_taken_for_a_whole_one(world: World) -> None:
+    """A Machine that breaks off makes a reset stream after its head, and before it a 502."""
+    client = H2Peer(world.client())
+    stream = client.fetch()
+    app = world.accept()
+    app.head()
+    app.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+    client.head(stream)
+    app.close()
+    assert client.response(stream).reset == 2
+    stream = client.fetch()
+    app = world.accept()
+    app.head()
+    app.close()
+    response = client.response(stream)
+    assert (response[":status"], response["fly-error"]) == ("502", "PU02")
+    assert world.control.event("log", code="PU02")["machine"] == "m1"
+
+
+def test_grpc_clients_get_the_proxys_errors_as_their_own(tmp_path: Path) -> None:
+    """A gRPC call that reaches no Machine ends with HTTP 200, status 14, and the code in words."""
+    with http_world(tmp_path, listening=False, settings={"wake_timeout_ms": 50}) as world:
+        client = H2Peer(world.client())
+        grpc = (("content-type", "application/grpc+proto"), ("te", "trailers"))
+        response = client.response(client.request(request_fields("/a.B/C", *grpc, method="POST")))
+        assert (response[":status"], response["grpc-status"]) == ("200", "14")
+        assert response["grpc-message"].startswith(response["fly-error"] + " ")
+        assert response["content-type"] == "application/grpc"
+        assert response.get("content-length") is None
+        plain = client.response(client.fetch())
+        assert plain[":status"] == "503"
+
+
+def test_a_slow_reader_is_not_buffered_for(world: World) -> None:
+    """What a client makes no room for stays with the Machine; other streams go on."""
+    client = H2Peer(world.client(), hold=True)
+    stream = client.fetch("/large")
+    app = world.accept()
+    app.head()
+    app.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+    size = 64 << 20
+    app.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")
+    sent = 0
+    app.sock.setblocking(False)
+    while select.select([], [app.sock], [], 0.2)[1]:
+        sent += app.sock.send(b"x" * (1 << 16))
+    client.until(lambda: len(client.streams[stream].body) == WINDOW)
+    assert sent < 12 << 20, "what the sockets hold, and little more"
+    assert world.peak_memory() < 64 << 20
+    app.sock.settimeout(DEADLINE_S)
+    other = client.fetch("/other")
+    second = world.accept()
+    second.head()
+    second.send(ok())
+    assert client.response(other)[":status"] == "200"
+
+
+def test_an_upload_waits_for_the_machine(world: World) -> None:
+    """A Machine that reads nothing makes the client's windows run out, whatever it would send."""
+    world.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    client = H2Peer(world.client())
+    stream = client.request(request_fields(method="POST"), b"", more=True)
+    app = world.accept()
+    sent = 0
+    part = b"x" * 16_384
+    # The socket to the Machine fills first, then the window.
+    while sent < 64 << 20:
+        room = client.conn.local_flow_control_window(stream)
+        if room < len(part):
+            if not select.select([client.peer.sock], [], [], 0.2)[0]:
+                break
+            assert client.step()
+            continue
+        client.data(stream, part)
+        sent += len(part)
+    assert sent < 12 << 20
+    app.head()
+    chunks = app.until(b"\r\n")
+    assert int(chunks, 16) > 0
+    client.reset(stream)
+
+
+def test_what_a_client_may_not_do_has_its_own_answer(world: World) -> None:
+    """CONNECT and unknown protocols get 501, and nobody is asked."""
+    client = H2Peer(world.client())
+    stream = client.request([(":method", "CONNECT"), (":authority", "a:1")])
+    assert client.response(stream)[":status"] == "501"
+    fields = request_fields(method="CONNECT")
+    stream = client.request([*fields, (":protocol", "connect-udp")])
+    assert client.response(stream)[":status"] == "501"
+    assert world.untouched()
+
+
+def test_plaintext_streams_are_redirected_where_https_is_asked_for(tmp_path: Path) -> None:
+    """`force_https` answers each stream with 301, and the connection goes on."""
+    with http_world(tmp_path, port={"force_https": True}) as world:
+        client = H2Peer(world.client())
+        for path in ("/a?b", "/c"):
+            response = client.response(client.fetch(path))
+            assert response[":status"] == "301"
+            assert response["location"] == f"https://a.flycast{path}"
+        assert world.untouched()
+
+
+def test_websockets_open_by_extended_connect(world: World) -> None:
+    """RFC 8441: CONNECT with `:protocol` becomes an upgrade in HTTP/1.1; bytes go both ways."""
+    client = H2Peer(world.client())
+    client.until(lambda: client.conn.remote_settings.enable_connect_protocol == 1)
+    fields = request_fields("/chat", ("sec-websocket-version", "13"), method="CONNECT")
+    stream = client.request([*fields[:1], (":protocol", "websocket"), *fields[1:]], more=True)
+    app = world.accept()
+    head = app.head()
+    assert head.startswith("GET /chat HTTP/1.1\r\nHost: a.flycast\r\n")
+    assert "\r\nupgrade: websocket\r\n" in head
+    assert "\r\nConnection: Upgrade\r\n" in head
+    key = re.search(r"sec-websocket-key: (\S+)", head)
+    assert key is not None
+    guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1((key[1] + guid).encode()).digest()).decode()
+    app.send(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: chat\r\n\r\nhello"
+    )
+    response = client.head(stream)
+    assert (response[":status"], response["sec-websocket-protocol"]) == ("200", "chat")
+    assert response.get("sec-websocket-accept") is None
+    client.data(stream, b"to the app")
+    assert app.take(10) == b"to the app"
+    load = world.control.event("load")["machines"]
+    while "m1" not in load:
+        load = world.control.event("load")["machines"]
+    assert load["m1"] == {"7000": [1, 1]}
+    client.until(lambda: client.streams[stream].body == b"hello")
+    client.data(stream, b"", end=True)
+    assert app.rest() == b""
+    app.close()
+    assert client.response(stream).ended
+
+
+def test_a_websocket_that_is_refused_is_no_success(world: World) -> None:
+    """A 200 to an upgrade would mean yes to a client of RFC 8441, so it becomes a 502."""
+    client = H2Peer(world.client())
+    for status, seen in (("403 No", "403"), ("200 OK", "502")):
+        fields = request_fields("/chat", method="CONNECT")
+        stream = client.request([*fields, (":protocol", "websocket")], more=True)
+        app = world.accept()
+        app.head()
+        app.send(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno")
+        response = client.response(stream)
+        assert (response[":status"], response.body) == (seen, b"no")
+
+
+def test_idle_connections_are_told_and_closed(tmp_path: Path) -> None:
+    """A connection without streams for the idle time gets GOAWAY without an error, and ends."""
+    with http_world(tmp_path, settings={"http_idle_ms": 100}) as world:
+        client = H2Peer(world.client())
+        assert client.end() == 0
+
+
+def test_a_stopping_proxy_lets_streams_finish(world: World) -> None:
+    """At the end of the process GOAWAY comes, what was begun is answered, and that is the end."""
+    client = H2Peer(world.client())
+    stream = client.fetch()
+    app = world.accept()
+    app.head()
+    world.control.send("stop", grace_ms=20_000)
+    client.until(lambda: client.goaway is not None)
+    app.send(ok("late"))
+    assert client.response(stream).body == b"late"
+    assert client.end() == 0
+    client.peer.close()
+    assert world.process.wait(DEADLINE_S) == 0
+
+
+def test_a_client_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
+    """A response that a client makes no room for is reset after the idle time."""
+    with http_world(tmp_path, settings={"http_idle_ms": 200}, limits={"hard_limit": 1}) as world:
+        client = H2Peer(world.client(), hold=True)
+        stream = client.fetch()
+        app = world.accept()
+        app.head()
+        app.send(f"HTTP/1.1 200 OK\r\nContent-Length: {1 << 20}\r\n\r\n" + "x" * (1 << 17))
+        assert client.response(stream).reset == 2
+        assert client.end() == 0
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        raw(3, b"\0\0\0\x08", stream=1),
+        raw(6, b"12345678"),
+        raw(4),
+        raw(2, b"\0\0\0\0\0", stream=1),
+        raw(0x77),
+    ],
+    ids=["RST_STREAM", "PING", "SETTINGS", "PRIORITY", "unknown"],
+)
+def test_floods_of_frames_end_the_connection(world: World, frame: bytes) -> None:
+    """Frames of no use without end are answered ENHANCE_YOUR_CALM, and the connection is closed."""
+    client = Frames(world.client())
+    client.send(client.headers(request_fields(), stream=1))
+    world.accept()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        client.send(frame * 5000)
+    assert client.failure() == ("connection", 11)
+
+
+def test_rapid_reset_ends_the_connection(world: World) -> None:
+    """Requests that are given up at once, without end, are answered ENHANCE_YOUR_CALM."""
+    client = Frames(world.client())
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for stream in range(1, 10_001, 2):
+            reset = raw(3, b"\0\0\0\x08", stream=stream)
+            client.send(client.headers(request_fields(), stream=stream), reset)
+    kind, code = client.failure()
+    while kind != "connection":
+        kind, code = client.failure()
+    assert code == 11
+
+
+def test_more_streams_than_allowed_are_refused(tmp_path: Path) -> None:
+    """Beyond `http2_max_streams` a stream is refused; those before it are served."""
+    with http_world(tmp_path, settings={"http2_max_streams": 2}) as world:
+        client = Frames(world.client())
+        for stream in (1, 3, 5):
+            client.send(client.headers(request_fields(), stream=stream))
+        assert client.failure() == ("stream", 7)
+        world.accept().send(ok())
+        assert client.failure() == ("status", 200)

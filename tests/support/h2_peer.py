@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import h2.config
@@ -10,11 +10,13 @@ import h2.connection
 import h2.events
 import hpack
 import hyperframe.frame as frames
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 from tests.support.http_peer import Peer
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HEADER = 9
+GOAWAY = 7
 Fields = list[tuple[str, str]]
 
 
@@ -55,7 +57,7 @@ class H2Peer:
         peer: Peer,
         *,
         client: bool = True,
-        settings: dict[SettingCodes | int, int] | None = None,
+        settings: dict[SettingCodes, int] | None = None,
         hold: bool = False,
         upgraded: bool = False,
     ) -> None:
@@ -69,9 +71,12 @@ class H2Peer:
         self.hold = hold
         self.streams: dict[int, Message] = {}
         self.goaway: int | None = None
+        self._accepted = 0
+        self._unread = b""
+        self._greeted = not client
         self.conn = h2.connection.H2Connection(config)
         if settings:
-            self.conn.local_settings.update(settings)
+            self.conn.local_settings = Settings(client=client, initial_values=settings)
         if upgraded:
             self.conn.initiate_upgrade_connection()
             self.streams[1] = Message()
@@ -136,10 +141,27 @@ class H2Peer:
         self.peer.buffer = b""
         if not data:
             return False
-        for event in self.conn.receive_data(data):
-            self._take(event)
+        self._unread += data
+        for part in self._parts():
+            for event in self.conn.receive_data(part):
+                self._take(event)
         self.flush()
         return True
+
+    def _parts(self) -> Iterator[bytes]:
+        """The preface and whole frames; GOAWAY only leaves its code, for what was begun goes on."""
+        if self._greeted and len(self._unread) >= len(PREFACE):
+            self._greeted, self._unread = False, self._unread[len(PREFACE) :]
+            yield PREFACE
+        while len(self._unread) >= HEADER and not self._greeted:
+            end = HEADER + int.from_bytes(self._unread[:3], "big")
+            if len(self._unread) < end:
+                return
+            frame, self._unread = self._unread[:end], self._unread[end:]
+            if frame[3] == GOAWAY:
+                self.goaway = int.from_bytes(frame[13:17], "big")
+            else:
+                yield frame
 
     def response(self, stream: int) -> Message:
         """The whole response on a stream, or how it was reset."""
@@ -159,9 +181,9 @@ class H2Peer:
 
     def accept(self) -> tuple[int, Message]:
         """The next request that was not given out yet, once its head is there."""
-        seen = set(self.streams)
-        self.until(lambda: bool(set(self.streams) - seen))
-        stream = min(set(self.streams) - seen)
+        self.until(lambda: len(self.streams) > self._accepted)
+        stream = sorted(self.streams)[self._accepted]
+        self._accepted += 1
         return stream, self.streams[stream]
 
     def end(self) -> int | None:
@@ -190,8 +212,6 @@ class H2Peer:
                 self.streams[event.stream_id].ended = True
             case h2.events.StreamReset():
                 self.streams[event.stream_id].reset = int(event.error_code or 0)
-            case h2.events.ConnectionTerminated():
-                self.goaway = int(event.error_code or 0)
             case _:
                 pass
 
@@ -229,7 +249,7 @@ class Frames:
 
     def next(self) -> frames.Frame:
         """The next frame."""
-        made, length = frames.Frame.parse_frame_header(memoryview(self.peer.take(9)))
+        made, length = frames.Frame.parse_frame_header(memoryview(self.peer.take(HEADER)))
         made.parse_body(memoryview(self.peer.take(length)))
         return made
 

@@ -29,6 +29,8 @@ pub struct RequestFacts {
     pub keep_alive: bool,
     /// The client offers to go on with another protocol (a WebSocket), and the offer is passed on.
     pub upgrade: bool,
+    /// The offer is a WebSocket and nothing else.
+    pub websocket: bool,
     /// The body is gRPC, so its sender looks for errors in `grpc-status`.
     pub grpc: bool,
     /// The client says where it wants the request to go (`fly-prefer-region` and the like).
@@ -77,6 +79,7 @@ impl<'b, 'h> RequestHead<'b, 'h> {
             framing,
             keep_alive,
             upgrade,
+            websocket: upgrade && offers_only(fields, b"websocket"),
             grpc: fields.values(Name::ContentType).any(is_grpc),
             routed: fields.iter().any(|(name, ..)| name == Name::Routing),
         };
@@ -122,13 +125,6 @@ impl<'b, 'h> RequestHead<'b, 'h> {
     pub fn end_to_end(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
         let all = end_to_end(self.fields, self.connection);
         all.filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
-    }
-
-    /// The offer to go on with `protocol`, if that is the only one.
-    pub fn offers_only(&self, protocol: &str) -> bool {
-        let mut offers = self.fields.values(Name::Upgrade).flat_map(tokens);
-        let same = |offer: &[u8]| offer.eq_ignore_ascii_case(protocol.as_bytes());
-        self.facts.upgrade && offers.next().is_some_and(same) && offers.next().is_none()
     }
 
     /// Whether the client asks to go on in HTTP/2 on this connection (RFC 7540, 3.2), and the request is
@@ -215,6 +211,13 @@ fn wants_upgrade(
         && matches!(framing, RequestFraming::None | RequestFraming::Length(0))
         && offers.peek().is_some()
         && offers.all(|offer| !offer.eq_ignore_ascii_case(b"h2c"))
+}
+
+/// Whether `protocol` is all that is offered.
+fn offers_only(fields: Fields<'_, '_>, protocol: &[u8]) -> bool {
+    let mut offers = fields.values(Name::Upgrade).flat_map(tokens);
+    let first = offers.next();
+    first.is_some_and(|offer| offer.eq_ignore_ascii_case(protocol)) && offers.next().is_none()
 }
 
 /// `application/grpc`, perhaps with a serialization: not gRPC-Web, which carries its status in the body.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use roost_core::{Fate, Grant, Refusal};
-use roost_wire::{LoadUnit, Machine, Name, Port, Protocol};
+use roost_wire::{LoadUnit, Machine, Name, Port, Protocol, Service};
 use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) use crate::app::AppHandle;
@@ -158,14 +158,23 @@ impl Slot {
             .and_then(|service| service.ports.iter().find(|one| one.port == number))
     }
 
+    fn service(&self) -> Option<&Service> {
+        let port = self.grant.internal_port;
+        let same = |one: &&Service| one.protocol == Protocol::Tcp && one.internal_port == port;
+        self.value().services.iter().find(same)
+    }
+
+    /// Whether the Machine is spoken to in HTTP/2 for those who call an external port.
+    pub(crate) fn speaks_http2(&self, port: u16) -> bool {
+        let service = self.service();
+        let port = service.and_then(|service| service.ports.iter().find(|one| one.port == port));
+        let options = port.and_then(|port| port.http_options.as_deref());
+        options.is_some_and(|options| options.h2_backend)
+    }
+
     /// What the unit counts: connections (a new one per request) or requests (pooled).
     pub(crate) fn unit(&self) -> LoadUnit {
-        let port = self.grant.internal_port;
-        let service = self
-            .value()
-            .services
-            .iter()
-            .find(|one| one.protocol == Protocol::Tcp && one.internal_port == port);
+        let service = self.service();
         service.map_or(LoadUnit::Connections, |service| service.concurrency.unit)
     }
 

@@ -14,6 +14,7 @@ use crate::app::{Acquired, Answer, AppHandle, Context};
 use crate::fly_src::Lines;
 use crate::group::Groups;
 use crate::http::pool::Pool;
+use crate::http2::Peers;
 use crate::listen::Listeners;
 use crate::route::{RouteError, Slot, Target};
 use crate::shared::{Config, Shared};
@@ -27,6 +28,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// Unused connections to Machines.
     pub(crate) pool: Pool,
+    /// Connections to Machines that speak HTTP/2.
+    pub(crate) peers: Peers,
     /// The client connections, by what ends them.
     pub(crate) groups: Groups,
     /// Who calls, signed.
@@ -42,6 +45,7 @@ impl Worker {
         Self {
             shared,
             pool: Pool::new(),
+            peers: Peers::default(),
             groups: Groups::default(),
             sources: Lines::default(),
             config,
@@ -179,6 +183,7 @@ impl Worker {
             }
             for machine in &mail.purges {
                 self.pool.purge(machine);
+                self.peers.purge(machine);
             }
             if mail.over {
                 self.groups.end_all();

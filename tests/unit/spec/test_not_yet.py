@@ -107,6 +107,7 @@ def test_the_warning_names_key_and_line() -> None:
         '[deploy]\nstrategy = "rolling"\n',
         '[http_service]\nauto_stop_machines = "suspend"\nauto_stop_after = "3s"\n',
         "[http_service.http_options]\nidle_timeout = 5\nresponse = {pristine = true}\n",
+        "[http_service.http_options]\nh2_backend = true\n",
         '[experimental]\ncmd = ["a"]\n',
         '[[files]]\nguest_path = "/a"\nraw_value = ""\n',
         '[[vm]]\nsize = "shared-cpu-2x"\nmemory = "1gb"\n',

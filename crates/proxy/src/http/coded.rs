@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use roost_compress::{Coding, Encoder};
 use roost_http1::{ResponseFraming, write_chunk};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::download::{Download, DownloadError};
 use super::source::{Source, Step};
@@ -93,7 +93,7 @@ fn broken(result: io::Result<()>) -> Result<(), DownloadError> {
     result.map_err(|_| DownloadError::Bad("it could not be compressed"))
 }
 
-impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
+impl<M: AsyncRead + Unpin, W: AsyncWrite + Unpin> Download<'_, M, W> {
     /// Takes the body through, compressed and in chunks.
     pub(super) async fn coded(
         &mut self,

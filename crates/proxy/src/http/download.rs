@@ -8,8 +8,7 @@ use roost_http1::{
     ResponseFraming, ResponseHead, ResponsePolicy, Version, write_chunk, write_trailers,
 };
 use roost_replay::{MAX_JSON, Order};
-use tokio::io::AsyncWrite;
-use tokio::net::tcp::ReadHalf;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::coded::Coder;
 use super::stamp::{SERVER, Stamp};
@@ -66,8 +65,8 @@ pub(super) enum DownloadError {
 }
 
 /// One response on its way.
-pub(super) struct Download<'a, 'm, W> {
-    pub(super) reader: &'a mut ReadHalf<'m>,
+pub(super) struct Download<'a, M, W> {
+    pub(super) reader: &'a mut M,
     pub(super) answer: &'a mut Buffer,
     pub(super) writer: &'a mut W,
     /// Bytes for the client, not sent yet.
@@ -102,7 +101,7 @@ struct Head {
 pub(super) const CUT_SHORT: DownloadError =
     DownloadError::Bad("the Machine closed in the middle of its response");
 
-impl<W: AsyncWrite + Unpin> Download<'_, '_, W> {
+impl<M: AsyncRead + Unpin, W: AsyncWrite + Unpin> Download<'_, M, W> {
     /// Takes the response through.
     pub(super) async fn run(mut self) -> Result<Delivered, DownloadError> {
         let mut head = self.head().await?;

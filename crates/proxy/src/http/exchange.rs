@@ -9,19 +9,19 @@ use roost_core::Request;
 use roost_http1::{ASK_TO_CLOSE, RequestFacts, RequestFraming, add_to_head, take_from_head};
 use roost_wire::{LoadUnit, Name};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::body::Body;
 use super::download::{Delivered, Download, DownloadError};
 use super::ending::Ending;
-use super::pool::Place;
+use super::link::{Link, MachineSide, NoLink, Wish};
 use super::refusal::Refusal;
 use super::session::{Next, Session};
 use super::tunnel::{self, Way};
 use super::upload::{Sent, Upload, UploadEnd, watch};
+use crate::http2::Half;
 use crate::replay::keeper::Keeper;
 use crate::replay::{Aim, Plan};
-use crate::route::{ConnectError, RouteError, Slot};
+use crate::route::{RouteError, Slot};
 
 /// Machines that are tried for one request.
 const MAX_TRIES: usize = 3;
@@ -37,11 +37,13 @@ enum Outcome {
     Idle,
 }
 
-/// A connection to a Machine, and what is known about it.
-struct Link {
-    stream: TcpStream,
-    /// It has carried other requests and may have ended since.
-    used: bool,
+/// One attempt on its way.
+struct Trip<'t> {
+    slot: &'t Slot,
+    facts: RequestFacts,
+    body: &'t mut Body,
+    sent: &'t Sent,
+    begun: &'t Cell<bool>,
 }
 
 /// An attempt whose response is no replay.
@@ -62,7 +64,8 @@ pub(super) enum NoMachine {
         error: RouteError,
         again: bool,
     },
-    Connect(ConnectError),
+    /// It was not reached, or cannot take the request.
+    Link(NoLink, Name),
     /// The time of a replay was over.
     Late,
     ClientGone,
@@ -110,33 +113,37 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             self.sign();
         }
         let was_lost = body.is_lost();
+        let mut tries = 1;
         loop {
             let (sent, begun) = (Sent::default(), Cell::new(false));
-            let outcome = self
-                .drive(&slot, &mut link, facts, body, &sent, &begun)
-                .await;
+            let trip = Trip {
+                slot: &slot,
+                facts,
+                body,
+                sent: &sent,
+                begun: &begun,
+            };
+            let outcome = self.drive(&mut link, trip).await;
             if body.is_lost() && !was_lost {
                 self.log_lost(&plan.aim.app.name, slot.machine());
             }
-            if link.used && may_repeat(&outcome, facts, body) {
-                match slot.connect().await {
-                    Ok(stream) => {
-                        link = Link {
-                            stream,
-                            used: false,
-                        };
-                        continue;
-                    }
+            let unanswered = is_unanswered(&outcome) && !body.is_lost() && tries < MAX_TRIES;
+            if unanswered && link.may_send_again(facts.method) {
+                tries += 1;
+                drop(link);
+                link = match Link::open(self.worker, &slot, self.wish(facts, true)).await {
+                    Ok(link) => link,
                     Err(error) => {
-                        let error = NoMachine::Connect(error);
+                        let error = NoMachine::Link(error, slot.machine().clone());
                         return self.unreached(error, facts, plan, body).await;
                     }
-                }
+                };
+                continue;
             }
             if let Outcome::Failed(DownloadError::Replay(replay)) = outcome {
                 let machine = slot.record().clone();
                 let clean = replay.machine_persists && sent.all.get() && self.answer.is_empty();
-                self.keep(slot, link, clean);
+                link.keep(self.worker, slot, clean, self.manner.times.pool);
                 return self.resend(*replay, &machine, facts, plan, body).await;
             }
             let app = plan.aim.app.name.clone();
@@ -206,31 +213,32 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 .await?;
             let again = tries > 1;
             let slot = slot.map_err(|error| NoMachine::Route { error, again })?;
-            let pooled = slot.unit() == LoadUnit::Requests && !facts.upgrade;
-            if pooled && let Some(stream) = worker.pool.take(place(&slot)) {
-                return Ok((slot, Link { stream, used: true }));
-            }
-            match self.unless_gone(slot.connect()).await? {
-                Ok(stream) => {
+            let opening = Link::open(worker, &slot, self.wish(facts, false));
+            match self.unless_gone(opening).await? {
+                Ok(link) => {
                     if slot.unit() == LoadUnit::Connections && !facts.upgrade {
                         self.add_to_head(ASK_TO_CLOSE);
                     }
-                    return Ok((
-                        slot,
-                        Link {
-                            stream,
-                            used: false,
-                        },
-                    ));
+                    return Ok((slot, link));
                 }
-                Err(error) if tries >= MAX_TRIES => return Err(NoMachine::Connect(error)),
-                Err(error) if !error.refused => {
-                    let app = &aim.app.name;
-                    self.log(app, error.code, &error.message, Some(slot.machine()));
-                    excluded.push(slot.machine().clone());
+                Err(NoLink::Connect(error)) if tries < MAX_TRIES => {
+                    if !error.refused {
+                        let app = &aim.app.name;
+                        self.log(app, error.code, &error.message, Some(slot.machine()));
+                        excluded.push(slot.machine().clone());
+                    }
                 }
-                Err(_) => {}
+                Err(error) => return Err(NoMachine::Link(error, slot.machine().clone())),
             }
+        }
+    }
+
+    fn wish(&self, facts: RequestFacts, fresh: bool) -> Wish {
+        Wish {
+            facts,
+            port: self.target.port,
+            fresh,
+            rest: self.manner.times.pool,
         }
     }
 
@@ -269,19 +277,35 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         .await
     }
 
+    async fn drive(&mut self, link: &mut Link, trip: Trip<'_>) -> Outcome {
+        match &mut link.stream {
+            MachineSide::Http1(stream) => {
+                let (from, to) = stream.split();
+                self.drive_over(from, to, trip).await
+            }
+            MachineSide::Http2(stream) => {
+                let (from, to) = (Half::new(stream), Half::new(stream));
+                self.drive_over(from, to, trip).await
+            }
+        }
+    }
+
     /// Both directions at once, until the response is through or something ends them.
-    async fn drive(
+    async fn drive_over(
         &mut self,
-        slot: &Slot,
-        link: &mut Link,
-        facts: RequestFacts,
-        body: &mut Body,
-        sent: &Sent,
-        begun: &Cell<bool>,
+        mut from_machine: impl AsyncRead + Unpin,
+        mut to_machine: impl AsyncWrite + Unpin,
+        trip: Trip<'_>,
     ) -> Outcome {
+        let Trip {
+            slot,
+            facts,
+            body,
+            sent,
+            begun,
+        } = trip;
         self.answer.clear();
         self.output.clear();
-        let (mut from_machine, mut to_machine) = link.stream.split();
         let upload = Upload {
             reader: &mut self.reader,
             input: &mut self.input,
@@ -345,7 +369,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 client_closes,
             }) => {
                 let clean = machine_persists && whole && self.answer.is_empty();
-                self.keep(ended.slot, ended.link, clean);
+                let (slot, rest) = (ended.slot, self.manner.times.pool);
+                ended.link.keep(self.worker, slot, clean, rest);
                 match (client_closes, whole) {
                     (false, _) => Next::Request,
                     (true, true) if self.input.is_empty() => Next::End(Ending::Close),
@@ -381,25 +406,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         }
     }
 
-    /// Gives the Machine back, and its connection to the pool if that can carry another request.
-    fn keep(&self, slot: Slot, link: Link, clean: bool) {
-        let pooled = clean && slot.unit() == LoadUnit::Requests;
-        let (machine, instance) = (slot.machine().clone(), slot.instance().clone());
-        let internal_port = slot.internal_port();
-        if slot.release() && pooled {
-            let place = Place {
-                machine: &machine,
-                instance: &instance,
-                internal_port,
-            };
-            self.worker
-                .pool
-                .put(place, link.stream, self.manner.times.pool);
-        }
+    async fn tunnel(&mut self, slot: Slot, mut link: Link) -> Next {
+        let ending = match &mut link.stream {
+            MachineSide::Http1(stream) => {
+                let (from, to) = stream.split();
+                self.tunnel_over(from, to).await
+            }
+            MachineSide::Http2(stream) => {
+                let (from, to) = (Half::new(stream), Half::new(stream));
+                self.tunnel_over(from, to).await
+            }
+        };
+        drop(slot);
+        Next::End(ending)
     }
 
-    async fn tunnel(&mut self, slot: Slot, mut link: Link) -> Next {
-        let (mut from_machine, mut to_machine) = link.stream.split();
+    async fn tunnel_over(
+        &mut self,
+        mut from_machine: impl AsyncRead + Unpin,
+        mut to_machine: impl AsyncWrite + Unpin,
+    ) -> Ending {
         let up = Way {
             from: &mut self.reader,
             read: &mut self.input,
@@ -411,9 +437,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             to: &mut self.writer,
         };
         let idle = self.manner.times.idle;
-        let ending = tunnel::run(up, down, &self.activity, &mut self.watchdog, idle).await;
-        drop(slot);
-        Next::End(ending)
+        tunnel::run(up, down, &self.activity, &mut self.watchdog, idle).await
     }
 
     async fn fail(&mut self, refusal: Refusal<'_>, facts: RequestFacts, ended: Ended) -> Next {
@@ -467,18 +491,9 @@ impl From<Result<Delivered, DownloadError>> for Outcome {
     }
 }
 
-fn place(slot: &Slot) -> Place<'_> {
-    Place {
-        machine: slot.machine(),
-        instance: slot.instance(),
-        internal_port: slot.internal_port(),
-    }
-}
-
-/// Whether an unused connection that ended under a request swallowed nothing but a copy of it.
-fn may_repeat(outcome: &Outcome, facts: RequestFacts, body: &Body) -> bool {
-    let unanswered = matches!(outcome, Outcome::Failed(DownloadError::NoAnswer(_)));
-    unanswered && facts.method.may_repeat() && !body.is_lost()
+/// Whether nothing of a response came.
+fn is_unanswered(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(DownloadError::NoAnswer(_)))
 }
 
 fn explain(error: &DownloadError) -> Refusal<'static> {

@@ -39,6 +39,7 @@ mod download;
 pub(crate) mod ending;
 mod exchange;
 mod intake;
+mod link;
 pub(crate) mod pool;
 pub(crate) mod refusal;
 mod resend;

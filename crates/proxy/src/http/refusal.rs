@@ -89,6 +89,7 @@ pub(super) const UNREAD: RequestFacts = RequestFacts {
     framing: RequestFraming::None,
     keep_alive: false,
     upgrade: false,
+    websocket: false,
     grpc: false,
     routed: false,
 };

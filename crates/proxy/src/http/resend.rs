@@ -11,6 +11,7 @@ use super::body::Body;
 use super::download::Replay;
 use super::ending::Ending;
 use super::exchange::{NoMachine, Step};
+use super::link::NoLink;
 use super::refusal::Refusal;
 use super::session::{Next, Session};
 use crate::replay::{Ground, NextHead, Plan, Refused};
@@ -88,6 +89,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
         plan: &mut Plan,
         body: &Body,
     ) -> Step {
+        let mut machine = None;
         let (refusal, reason) = match error {
             NoMachine::ClientGone => return Step::Done(Next::End(Ending::Close)),
             NoMachine::Route { error, again } => {
@@ -100,8 +102,12 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
                 let code = error.code.to_string();
                 (Refusal::coded(status, code, error.message), reason)
             }
-            NoMachine::Connect(error) => {
-                let refusal = Refusal::coded(503, error.code, error.message);
+            NoMachine::Link(error, which) => {
+                machine = Some(which);
+                let refusal = match error {
+                    NoLink::Connect(error) => Refusal::coded(503, error.code, error.message),
+                    NoLink::Refused(refusal) => refusal,
+                };
                 (refusal, Reason::RetriesExhausted)
             }
             NoMachine::Late => {
@@ -115,14 +121,14 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
         if !body.is_lost()
             && let Some(next) = plan.rescued(self.ground(), head, reason)
         {
-            self.log_refusal(&app, &refusal, None);
+            self.log_refusal(&app, &refusal, machine.as_deref());
             self.change_head(next);
             return Step::Again;
         }
         let next = self
             .answer_error(&refusal, facts, false, body.is_whole())
             .await;
-        self.log_refusal(&app, &refusal, None);
+        self.log_refusal(&app, &refusal, machine.as_deref());
         if app != self.target.app.name {
             // Whoever sent its requests there wants to know as well.
             self.log_refusal(&self.target.app.name, &refusal, None);

@@ -4,8 +4,7 @@ use std::cell::Cell;
 use std::io;
 
 use roost_http1::ChunkError;
-use tokio::io::{AsyncRead, AsyncWriteExt};
-use tokio::net::tcp::WriteHalf;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::body::{Body, Part};
 use super::watchdog::Activity;
@@ -35,10 +34,10 @@ pub(super) enum UploadEnd {
 }
 
 /// One request on its way.
-pub(super) struct Upload<'a, 'm, R> {
+pub(super) struct Upload<'a, R, M> {
     pub(super) reader: &'a mut R,
     pub(super) input: &'a mut Buffer,
-    pub(super) writer: &'a mut WriteHalf<'m>,
+    pub(super) writer: &'a mut M,
     /// The head, and the body if it was small and there.
     pub(super) head: &'a [u8],
     /// The rest of the body.
@@ -47,7 +46,7 @@ pub(super) struct Upload<'a, 'm, R> {
     pub(super) activity: &'a Activity,
 }
 
-impl<R: AsyncRead + Unpin> Upload<'_, '_, R> {
+impl<R: AsyncRead + Unpin, M: AsyncWrite + Unpin> Upload<'_, R, M> {
     /// Sends everything, then watches the client.
     pub(super) async fn run(mut self) -> UploadEnd {
         match self.send().await {

@@ -56,7 +56,7 @@ enum Phase {
 struct Serving<S: ClientStream> {
     shared: Rc<Shared>,
     connection: Connection<Wire<S>, Bytes>,
-    flooded: Rc<Cell<bool>>,
+    fault: Rc<Cell<Option<Reason>>>,
     streams: JoinSet<()>,
     max_streams: usize,
     phase: Phase,
@@ -80,14 +80,14 @@ pub(super) async fn serve<S: ClientStream>(shared: Rc<Shared>, stream: S, openin
 }
 
 async fn run<S: ClientStream>(shared: Rc<Shared>, wire: Wire<S>) -> Ending {
-    let flooded = wire.flooded();
+    let fault = wire.fault();
     let max_streams = shared.worker.config().settings.http2_max_streams;
     let handshake = builder(max_streams).handshake(wire);
     match timeout(shared.manner.times.head, handshake).await {
         Ok(Ok(connection)) => {
             let serving = Serving {
                 connection,
-                flooded,
+                fault,
                 streams: JoinSet::new(),
                 max_streams: max_streams as usize,
                 phase: Phase::Open,
@@ -157,7 +157,7 @@ impl<S: ClientStream> Serving<S> {
         let (limit, activity) = (self.shared.manner.times.idle, Some(&self.activity));
         let expired = self.watchdog.poll_expired(cx, limit, activity).is_ready();
         let wanted = match self.phase {
-            Phase::Open | Phase::Closing if self.flooded.get() => Phase::Last,
+            Phase::Open | Phase::Closing if self.fault.get().is_some() => Phase::Last,
             Phase::Open if expired => Phase::Closing,
             Phase::Open if self.shared.worker.is_ending(&self.shared.target) => Phase::Closing,
             phase => phase,
@@ -166,13 +166,22 @@ impl<S: ClientStream> Serving<S> {
             self.enter(wanted);
             cx.waker().wake_by_ref();
         }
-        let ends = self.phase == Phase::Last || (self.phase == Phase::Closing && idle);
-        if ends {
-            let last = self.last.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS)));
-            return last.as_mut().poll(cx).map(|()| Ending::Reset);
+        let Some(patience) = self.last_words(idle) else {
+            self.last = None;
+            return Poll::Pending;
+        };
+        let last = self.last.get_or_insert_with(|| Box::pin(sleep(patience)));
+        last.as_mut().poll(cx).map(|()| Ending::Reset)
+    }
+
+    /// How long the client may take to read what is left to be said, when no stream has more to say.
+    fn last_words(&self, idle: bool) -> Option<Duration> {
+        match self.phase {
+            Phase::Open => None,
+            Phase::Closing if !idle => None,
+            Phase::Closing if self.connection.has_streams() => Some(self.shared.manner.times.idle),
+            Phase::Closing | Phase::Last => Some(LAST_WORDS),
         }
-        self.last = None;
-        Poll::Pending
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -180,7 +189,10 @@ impl<S: ClientStream> Serving<S> {
         match phase {
             Phase::Open => {}
             Phase::Closing => self.connection.graceful_shutdown(),
-            Phase::Last => self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM),
+            Phase::Last => {
+                let fault = self.fault.get().unwrap_or(Reason::ENHANCE_YOUR_CALM);
+                self.connection.abrupt_shutdown(fault);
+            }
         }
     }
 }

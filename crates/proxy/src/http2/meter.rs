@@ -2,9 +2,12 @@
 //! which carry no request and cost it nothing (RFC 9113, 10.5).
 //!
 //! The library answers each of them, and holds no more than one answer, so the memory is bounded without
-//! this; the work is not. It says nothing about whether frames are valid, which is the library's matter.
+//! this; the work is not. Whether frames are valid is the library's matter, but for two things that it takes
+//! or has no name for: what is first, and lengths.
 
 use std::time::{Duration, Instant};
+
+use h2::Reason;
 
 /// What a client sends before its first frame (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -15,6 +18,17 @@ const HEADER: usize = 9;
 const BURST: u32 = 1000;
 /// Such frames per second that are forgotten.
 const PER_SECOND: u32 = 50;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
 
 /// What is read next.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +48,7 @@ pub(super) struct Meter {
     frames: u64,
     useless: u32,
     forgotten: Instant,
+    fault: Option<Reason>,
 }
 
 impl Meter {
@@ -46,6 +61,7 @@ impl Meter {
             frames: 0,
             useless: 0,
             forgotten: now,
+            fault: None,
         }
     }
 
@@ -69,9 +85,9 @@ impl Meter {
         self.frames
     }
 
-    /// More came than anybody needs.
-    pub(super) fn is_flooded(&self) -> bool {
-        self.useless > BURST
+    /// Why the connection has to end.
+    pub(super) fn fault(&self) -> Option<Reason> {
+        self.fault
     }
 
     /// Takes in bytes of one part.
@@ -96,6 +112,14 @@ impl Meter {
             if is_useless(kind, flags, length) {
                 self.count(now);
             }
+            let fault = match kind {
+                _ if self.useless > BURST => Some(Reason::ENHANCE_YOUR_CALM),
+                SETTINGS => None,
+                _ if self.frames == 0 => Some(Reason::PROTOCOL_ERROR),
+                _ => None,
+            };
+            let size = || is_misfit(kind, flags, length).then_some(Reason::FRAME_SIZE_ERROR);
+            self.fault = self.fault.or(fault).or_else(size);
             if length > 0 {
                 self.part = Part::Payload;
                 self.left = length;
@@ -125,16 +149,24 @@ impl Meter {
 /// Frames that carry nothing a client could want in numbers: all but those with a body or a request in
 /// them, and those that make room for a response, of which there are as many as there is response.
 fn is_useless(kind: u8, flags: u8, length: usize) -> bool {
-    const DATA: u8 = 0;
-    const HEADERS: u8 = 1;
-    const WINDOW_UPDATE: u8 = 8;
-    const CONTINUATION: u8 = 9;
-    const END_STREAM: u8 = 1;
     match kind {
         DATA => length == 0 && flags & END_STREAM == 0,
         HEADERS | WINDOW_UPDATE => false,
         CONTINUATION => length == 0,
         _ => true,
+    }
+}
+
+/// Frames of a kind that has one length, with another (RFC 9113, 6.3 to 6.9). The library ends the
+/// connection for them too, and does not say why.
+fn is_misfit(kind: u8, flags: u8, length: usize) -> bool {
+    match kind {
+        PRIORITY => length != 5,
+        RST_STREAM | WINDOW_UPDATE => length != 4,
+        SETTINGS if flags & ACK != 0 => length != 0,
+        SETTINGS => !length.is_multiple_of(6),
+        PING => length != 8,
+        _ => false,
     }
 }
 
@@ -168,11 +200,12 @@ mod tests {
         let now = Instant::now();
         let mut meter = Meter::new(now);
         meter.read(PREFACE, now);
-        for count in 1..=BURST + 1 {
-            assert!(!meter.is_flooded(), "{count}");
+        meter.read(&frame(4, 0, 0), now);
+        for count in 1..=BURST {
+            assert!(meter.fault().is_none(), "{count}");
             meter.read(&frame(3, 0, 4), now);
         }
-        assert!(meter.is_flooded());
+        assert!(meter.fault().is_some());
         meter.read(&frame(6, 0, 8), now + Duration::from_secs(2));
         assert_eq!(meter.useless, BURST + 2 - 2 * PER_SECOND);
     }

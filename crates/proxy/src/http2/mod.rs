@@ -24,16 +24,23 @@ use crate::worker::Worker;
 mod answer;
 mod call;
 mod connection;
+mod greeting;
 mod half;
 mod headers;
 mod hpack;
 mod inflow;
+mod machine;
 mod meter;
 mod outflow;
+mod peers;
 mod request;
 mod stream;
 mod websocket;
 mod wire;
+
+pub(crate) use half::Half;
+pub(crate) use machine::MachineStream;
+pub(crate) use peers::{Patience, PeerError, Peers};
 
 /// Tells a client that it goes on in HTTP/2 (RFC 7540, 3.2).
 pub(crate) const SWITCHING: &[u8] =

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
+use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::meter::Meter;
@@ -27,7 +28,7 @@ pub(super) struct Wire<S> {
     /// A frame that is put behind the client's first one.
     planted: Bytes,
     meter: Meter,
-    flooded: Rc<Cell<bool>>,
+    fault: Rc<Cell<Option<Reason>>>,
 }
 
 impl<S> Wire<S> {
@@ -38,13 +39,13 @@ impl<S> Wire<S> {
             first,
             planted,
             meter: Meter::new(Instant::now()),
-            flooded: Rc::default(),
+            fault: Rc::default(),
         }
     }
 
-    /// Is set when the client sends frames of no use without end. Nothing is read after that.
-    pub(super) fn flooded(&self) -> Rc<Cell<bool>> {
-        self.flooded.clone()
+    /// Is set when the connection has to end for what the client sends. Nothing is read after that.
+    pub(super) fn fault(&self) -> Rc<Cell<Option<Reason>>> {
+        self.fault.clone()
     }
 }
 
@@ -82,7 +83,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.flooded.get() {
+        if this.fault.get().is_some() {
             return Poll::Pending;
         }
         let before = out.filled().len();
@@ -98,7 +99,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         }
         let read = out.filled().get(before..).unwrap_or_default();
         this.meter.read(read, Instant::now());
-        this.flooded.set(this.meter.is_flooded());
+        if let Some(fault) = this.meter.fault() {
+            this.fault.set(Some(fault));
+            // The library would find another name for it.
+            out.set_filled(before);
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 }
