@@ -70,12 +70,11 @@ async fn hear(
 ) -> Result<Opening, Failure> {
     let look = |bytes: &[u8]| opening(bytes).transpose();
     // Some of it may have been read already.
-    let said = match look(first.unread()) {
-        Some(said) => Ok(said),
-        None => {
-            let is_ending = || worker.is_ending(target);
-            greeting::hear(stream, first, patience, &target.group, is_ending, look).await
-        }
+    let said = if let Some(said) = look(first.unread()) {
+        Ok(said)
+    } else {
+        let is_ending = || worker.is_ending(target);
+        greeting::hear(stream, first, patience, &target.group, is_ending, look).await
     };
     match said {
         Ok(Ok(opening)) => Ok(opening),
