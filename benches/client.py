@@ -6,6 +6,7 @@ Uses sockets directly, so that what is measured is the path and not a client lib
 from __future__ import annotations
 
 import json
+import selectors
 import socket
 import subprocess
 import sys
@@ -92,9 +93,92 @@ def own_start(command: list[str], port: int, count: int) -> list[float]:
     return times
 
 
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+held: list[socket.socket] = []
+
+
+def websockets(host: str, port: int, count: int) -> list[float]:
+    """Open so many WebSockets and keep them."""
+    times = []
+    for _ in range(count):
+        start = time.perf_counter()
+        sock = connect(host, port)
+        held.append(sock)
+        sock.sendall(HANDSHAKE)
+        answer = sock.recv(65536)
+        if not answer.startswith(b"HTTP/1.1 101"):
+            raise ConnectionError(answer[:200].decode(errors="replace"))
+        times.append((time.perf_counter() - start) * 1000)
+    return times
+
+
+def drop_websockets() -> list[float]:
+    """Close them."""
+    while held:
+        held.pop().close()
+    return []
+
+
+def datagrams(host: str, port: int, count: int) -> list[float]:
+    """Send a datagram and wait for its echo, on one flow."""
+    times = []
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        sock.connect((host, port))
+        for number in range(count):
+            sent = number.to_bytes(4, "big") * 16
+            start = time.perf_counter()
+            sock.send(sent)
+            if sock.recv(2048) != sent:
+                raise ConnectionError("another datagram came back")
+            times.append((time.perf_counter() - start) * 1000)
+    return times
+
+
+def storm(hosts: list[str], port: int) -> list[float]:
+    """Call all hosts at the same moment; when each had its answer, in milliseconds after that."""
+    waiting = selectors.DefaultSelector()
+    start = time.perf_counter()
+    for host in hosts:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.connect_ex((host, port))
+        waiting.register(sock, selectors.EVENT_WRITE)
+    times = []
+    while waiting.get_map():
+        for key, events in waiting.select(timeout=120) or [(None, 0)]:
+            if key is None:
+                raise ConnectionError(f"{len(waiting.get_map())} had no answer for two minutes")
+            sock = key.fileobj
+            assert isinstance(sock, socket.socket)
+            if events & selectors.EVENT_WRITE:
+                sock.send(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+                waiting.modify(sock, selectors.EVENT_READ)
+                continue
+            answer = sock.recv(65536)
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise ConnectionError(answer[:200].decode(errors="replace"))
+            times.append((time.perf_counter() - start) * 1000)
+            waiting.unregister(sock)
+            sock.close()
+    return times
+
+
 def main() -> None:
     """Answer until the input ends."""
-    kinds = {"fresh": fresh, "kept": kept, "paired": paired, "own_start": own_start}
+    kinds = {
+        "fresh": fresh,
+        "kept": kept,
+        "paired": paired,
+        "own_start": own_start,
+        "websockets": websockets,
+        "drop_websockets": drop_websockets,
+        "datagrams": datagrams,
+        "storm": storm,
+    }
     for line in sys.stdin:
         request = json.loads(line)
         what = kinds[request.pop("what")]

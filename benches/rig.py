@@ -30,7 +30,10 @@ http {
   keepalive_requests 1000000;
   client_body_temp_path /tmp/body; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f;
   uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
-  server { listen 8080; listen [::]:8080; root /app; location / { index index.html; } }
+  server {
+    listen 8080; listen [::]:8080; listen [::]:8082 http2;
+    root /app; location / { index index.html; }
+  }
 }
 """
 SERVER = ["nginx", "-c", "/app/nginx.conf", "-p", "/tmp"]
@@ -107,6 +110,16 @@ class Rig:
                 return int(line.split()[1]) / 1024
         return 0.0
 
+    def cpu_us(self, name: str) -> float:
+        """CPU time of the daemon or the proxy so far, in microseconds (proc(5), stat 14 and 15)."""
+        stat = Path(f"/proc/{self.pid(name)}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
+
+    def file_limit(self, name: str) -> int:
+        """How many descriptors the daemon or the proxy may have open."""
+        limits = Path(f"/proc/{self.pid(name)}/limits").read_text().splitlines()
+        return next(int(line.split()[4]) for line in limits if line.startswith("Max open files"))
+
     def files(self, name: str) -> int:
         """Open descriptors of the daemon or the proxy."""
         return len(list(Path(f"/proc/{self.pid(name)}/fd").iterdir()))
@@ -173,11 +186,28 @@ def server_config(folder: Path, **service: Any) -> dict[str, Any]:
         "services": [
             {
                 "internal_port": 8080,
-                "ports": [{"port": 80, "handlers": ["http"]}, {"port": 81}],
+                "ports": [
+                    {"port": 80, "handlers": ["http"]},
+                    {"port": 81},
+                    {"port": 443, "handlers": ["tls", "http"]},
+                    {"port": 444, "handlers": ["tls"]},
+                ],
                 "concurrency": {"type": "requests"},
                 **service,
             }
         ],
+    }
+
+
+def echo_config(folder: Path) -> dict[str, Any]:
+    """Machine config of echoes.py: WebSockets behind port 80, UDP on port 9000."""
+    tcp = {"internal_port": 8080, "ports": [{"port": 80, "handlers": ["http"]}]}
+    udp = {"protocol": "udp", "internal_port": 9000, "ports": [{"port": 9000}]}
+    return {
+        "image": "roost/host",
+        "app_dir": str(folder),
+        "init": {"cmd": ["python3", "/app/echoes.py"]},
+        "services": [tcp | {"autostop": "off"}, udp | {"autostop": "off"}],
     }
 
 

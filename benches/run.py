@@ -1,7 +1,8 @@
 """`make bench`: the issue's figures, measured on this host and printed as one table.
 
 Each wake is measured beside the same request when awake, each added latency beside the direct
-path, in the same run. WAKES (default 200), SLEEPERS (default 10000) can be set in the environment.
+path, in the same run. WAKES (default 200), SLEEPERS (default 10000), STORM (default 1000) and
+WEBSOCKETS (default 10000) can be set in the environment; parts can be named as arguments.
 """
 
 from __future__ import annotations
@@ -11,33 +12,19 @@ import random
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+import protocols
 import rig as rigs
 from rig import Client, Rig, median, p99
+from row import Row
+from storm import storm
 
 WAKES = int(os.environ.get("WAKES", "200"))
 SLEEPERS = int(os.environ.get("SLEEPERS", "10000"))
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; `limit` is the figure to reach."""
-
-    what: str
-    value: float
-    p99: float | None
-    limit: float | None
-    unit: str = "ms"
-
-    def text(self) -> str:
-        """As printed."""
-        tail = f"{self.p99:10.2f}" if self.p99 is not None else " " * 10
-        if self.limit is None:
-            return f"{self.what:<58}{self.value:10.2f}{tail} {self.unit:<6}"
-        verdict = "ok" if self.value <= self.limit else "MISSED"
-        return f"{self.what:<58}{self.value:10.2f}{tail} {self.unit:<6} <= {self.limit:g} {verdict}"
+STORM = int(os.environ.get("STORM", "1000"))
+WEBSOCKETS = int(os.environ.get("WEBSOCKETS", "10000"))
+PARTS = ("warm", "protocols", "suspended", "stopped", "echoes", "storm", "sleepers")
 
 
 class Bench:
@@ -150,34 +137,71 @@ class Bench:
             Row("  change", change, None, 20, "%"),
         ]
 
+    def protocols(self) -> list[Row]:
+        """HTTP/2 and TLS beside HTTP/1.1."""
+        where = (self.rig, self.caller, self.address)
+        rows = protocols.latency(*where, self.direct)
+        rows += protocols.throughput(*where, self.direct)
+        return rows + protocols.handshakes(*where)
+
+    def echoes(self) -> list[Row]:
+        """UDP, and WebSockets that nobody uses."""
+        (self.folder / "echoes.py").write_text(Path(__file__).with_name("echoes.py").read_text())
+        address = self.rig.app("echoes")
+        machine = self.rig.machine("echoes", rigs.echo_config(self.folder))
+        self.rig.wait("echoes", machine, "started")
+        rows = protocols.datagrams(self.rig, self.client, address)
+        # A socket takes two descriptors, and some are kept for other things.
+        most = (self.rig.file_limit("proxy") - 2048) // 2 * 7 // 8
+        count = min(WEBSOCKETS, most)
+        return rows + protocols.websockets(self.rig, self.client, address, count)
+
 
 def main() -> int:
-    """Run all parts and print the table."""
-    parts = sys.argv[1:] or ["suspended", "stopped", "warm", "sleepers"]
+    """Run all parts, or those that are named, and print the table."""
+    parts = sys.argv[1:] or list(PARTS)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="roost-bench-app-") as parent:
         Path(parent).chmod(0o755)
         folder = rigs.server_folder(Path(parent))
         with rigs.roost() as rig:
-            bench = Bench(rig, folder)
-            if "warm" in parts:
-                rows += bench.warm()
-            if "suspended" in parts:
-                rows += bench.suspended()
-            if "stopped" in parts:
-                rows += bench.stopped("prepared")
-            bench.client.close()
+            rows += awake(Bench(rig, folder), parts)
         with rigs.roost("--prepared", "0") as rig:
-            bench = Bench(rig, folder)
-            if "stopped" in parts:
-                rows += bench.stopped("not prepared")
-            if "sleepers" in parts:
-                rows += bench.sleepers()
-            bench.client.close()
+            rows += unprepared(Bench(rig, folder), parts)
     print(f"{'':<58}{'median':>10}{'p99':>10}")
     for row in rows:
         print(row.text())
     return 0
+
+
+def awake(bench: Bench, parts: list[str]) -> list[Row]:
+    """What is measured on a Roost as users have it."""
+    rows: list[Row] = []
+    if "warm" in parts:
+        rows += bench.warm()
+    if "protocols" in parts:
+        rows += bench.protocols()
+    if "echoes" in parts:
+        rows += bench.echoes()
+    if "suspended" in parts:
+        rows += bench.suspended()
+    if "stopped" in parts:
+        rows += bench.stopped("prepared")
+    if "storm" in parts:
+        rows += storm(bench.rig, bench.client, bench.folder, STORM)
+    bench.client.close()
+    return rows
+
+
+def unprepared(bench: Bench, parts: list[str]) -> list[Row]:
+    """What is measured where no container is made ahead of time."""
+    rows: list[Row] = []
+    if "stopped" in parts:
+        rows += bench.stopped("not prepared")
+    if "sleepers" in parts:
+        rows += bench.sleepers()
+    bench.client.close()
+    return rows
 
 
 if __name__ == "__main__":
