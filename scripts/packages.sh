@@ -28,6 +28,7 @@ useful=(
   "mosquitto:mosquitto:tests"
   "mosquitto_pub:mosquitto-clients:tests"
   "dnsmasq:dnsmasq-base:tests"
+  "haproxy:haproxy:tests"
   "h2load:nghttp2-client:benchmarks"
 )
 

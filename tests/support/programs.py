@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 _POSTGRES_BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path())
@@ -24,8 +24,26 @@ events { worker_connections 64; }
 http {
   access_log off; client_body_temp_path /tmp/a; proxy_temp_path /tmp/b; fastcgi_temp_path /tmp/c;
   uwsgi_temp_path /tmp/d; scgi_temp_path /tmp/e;
-  server { listen 0.0.0.0:8080; location / { return 200 "nginx answers\\n"; } }
+  server {
+    listen 0.0.0.0:8080; listen 0.0.0.0:8082 http2;
+    location / { return 200 "nginx answers\\n"; }
+  }
 }
+"""
+
+HAPROXY_CONF = """
+global
+  log stdout format raw daemon info
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+listen pg
+  bind 0.0.0.0:6432 accept-proxy
+  log global
+  log-format "from %ci to %fi:%fp"
+  server pg 127.0.0.1:5432
 """
 
 DEPTHS = {"stop": "stopped", "suspend": "suspended"}
@@ -105,4 +123,68 @@ NGINX = Program(
     files={"nginx_conf": NGINX_CONF},
 )
 
-ALL = (POSTGRES, REDIS, NGINX)
+POSTGRES_TLS = replace(
+    POSTGRES,
+    name="pgs",
+    ports=port(5432, "pg_tls"),
+    ask=(
+        "sh",
+        "-c",
+        "until pg_isready -q -t 30 -h pgs.flycast; do :; done; "
+        "PGSSLROOTCERT=$SSL_CERT_FILE PGSSLMODE=verify-full "
+        "psql -h pgs.flycast -U postgres -Atc 'select 6 * 7' postgres",
+    ),
+)
+POSTGRES_PROXIED = replace(
+    POSTGRES,
+    name="pgp",
+    command="sh /app/both.sh",
+    internal_port=6432,
+    ports=port(5432, "proxy_proto", more='proxy_proto_options = { version = "v2" }'),
+    ask=(
+        "sh",
+        "-c",
+        "until pg_isready -q -t 30 -h pgp.flycast; do :; done; "
+        "psql -h pgp.flycast -U postgres -Atc 'select 6 * 7' postgres",
+    ),
+    files={
+        "start_sh": POSTGRES_START,
+        "both_sh": "sh /app/start.sh & exec haproxy -db -f /app/haproxy.cfg\n",
+        "haproxy_cfg": HAPROXY_CONF,
+    },
+)
+MQTT = Program(
+    name="mq",
+    command="mosquitto -c /app/mosquitto.conf",
+    internal_port=1883,
+    ports=port(8883, "tls", more='tls_options = { alpn = ["mqtt"] }'),
+    ask=(
+        "sh",
+        "-c",
+        'set -- -h mq.flycast -p 8883 --cafile "$SSL_CERT_FILE" --tls-alpn mqtt -t topic; '
+        'mosquitto_pub "$@" -q 1 -r -m "mqtt answers" && mosquitto_sub "$@" -C 1 -W 30',
+    ),
+    answer="mqtt answers\n",
+    files={"mosquitto_conf": "listener 1883 0.0.0.0\nallow_anonymous true\nuser root\n"},
+)
+DNS = Program(
+    name="names",
+    command="dnsmasq --keep-in-foreground --port=5300 --no-resolv --no-hosts --user=root "
+    "--pid-file= --listen-address=0.0.0.0 --bind-interfaces --address=/known.example/192.0.2.55",
+    internal_port=5300,
+    ports=port(5300),
+    ask=("dig", "@names.flycast", "-p", "5300", "+short", "+timeout=30", "known.example", "A"),
+    answer="192.0.2.55\n",
+    service='protocol = "udp"',
+)
+
+WEBSOCKET = Program(
+    name="ws",
+    command="python3 /app/echoes.py",
+    internal_port=8080,
+    ports=port(80, "http"),
+    ask=(),
+    answer="",
+    files={"echoes_py": (Path(__file__).parents[2] / "benches/echoes.py").read_text()},
+)
+ALL = (POSTGRES, POSTGRES_TLS, POSTGRES_PROXIED, REDIS, NGINX, MQTT)

@@ -134,11 +134,14 @@ class Rig:
         assert reply.is_success, f"{reply.text}\n{self.daemon_log()}"
         return found
 
-    def caller(self, app: str, network: str = "", *, org: str = "personal") -> Caller:
-        """A Machine on the host image to call from."""
+    def caller(
+        self, app: str, network: str = "", *, org: str = "personal", folder: Path | None = None
+    ) -> Caller:
+        """A Machine on the host image to call from, with `folder` at /app."""
         body = {"app_name": app, "org_slug": org, "network": network}
         self.call("POST", "/v1/apps", body)
         config = {"image": "roost/host", "init": {"cmd": ["/bin/sleep", "infinity"]}}
+        config |= {"app_dir": str(folder)} if folder else {}
         made = self.call("POST", f"/v1/apps/{app}/machines", {"config": config})
         self.wait(app, "started", made["id"])
         return Caller(self, app, made["id"])
