@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import make_authority
 from tests.support.http_peer import Peer, get, ok
 from tests.support.namespaces import call_inside
 from tests.support.proxy_control import (
@@ -29,6 +30,7 @@ from tests.support.proxy_control import (
     running_proxy,
 )
 from tests.support.proxy_world import FLYCAST, IPV6_FREEBIND, World, echo, ip, namespace, served
+from tests.support.tls_world import certificate
 
 pytestmark = [
     pytest.mark.root,
@@ -474,18 +476,16 @@ def test_the_host_s_own_network_may_be_public(tmp_path: Path) -> None:
             assert caller.recv(1) == b"x"
 
 
-def test_tls_ends_at_a_shared_address(outside: Outside) -> None:
+def test_tls_ends_at_a_shared_address(outside: Outside, tmp_path: Path) -> None:
     """Where a port has `tls` the server name says which app is meant; the connection stays with it,
     and a request without TLS is told so."""
-    secure = {
-        "port": 443,
-        "handlers": ["tls", "http"],
-        "tls_options": {"default_self_signed": True},
-    }
+    secure = {"port": 443, "handlers": ["tls", "http"]}
+    authority = make_authority(tmp_path / "ca")
+    given = certificate(authority, "two.example", audience=None, app="two")
+    outside.control.put("certificate", given)
     address = MACHINES_IP4["two"]
     outside.control.put("machine", machine("two", "two", address, ports=[HTTP, secure]))
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = ssl.create_default_context(cafile=str(authority.file))
     with outside.call(SHARED4, 443) as plain:
         secured = context.wrap_socket(plain.sock, server_hostname="two.example")
         with Peer(secured) as client:
