@@ -57,8 +57,13 @@ class Home:
 
     @property
     def proxy_socket(self) -> Path:
-        """Where roost-proxy's control socket is."""
-        return self.run / "proxy.sock"
+        """Where the first roost-proxy's control socket is."""
+        return self.proxy_sockets[0]
+
+    @property
+    def proxy_sockets(self) -> tuple[Path, ...]:
+        """Control sockets of all the roost-proxy processes there may be at once (hot restart)."""
+        return tuple(self.run / f"proxy{which}.sock" for which in ("", "-2", "-3", "-4"))
 
     @property
     def database(self) -> Path:

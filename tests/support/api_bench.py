@@ -19,6 +19,7 @@ from roost.deploy.request import DeployRequest
 from roost.errors import RoostError
 from tests.support.control_bench import Bench, make_bench
 from tests.support.scripted_canary import ScriptedCanary
+from tests.support.scripted_proxies import ScriptedProxies
 
 Json = dict[str, Any]
 
@@ -74,6 +75,7 @@ class ApiBench:
     deployer: ScriptedDeployer
     scaler: ScriptedScaler
     canary: ScriptedCanary
+    proxies: ScriptedProxies
     token: str
     group: asyncio.TaskGroup
 
@@ -124,10 +126,17 @@ def with_api(root: Path, body: Callable[[ApiBench], Awaitable[None]]) -> None:
     async def main() -> None:
         bench = await make_bench(root)
         deployer, scaler, canary = ScriptedDeployer(), ScriptedScaler(), ScriptedCanary()
+        proxies = ScriptedProxies()
         token = bench.home.token.read_text().strip()
         async with asyncio.TaskGroup() as group:
             app = create_app(
-                bench.control, deployer, scaler, canary, bench.control.context.host, group=group
+                bench.control,
+                deployer,
+                scaler,
+                canary,
+                bench.control.context.host,
+                proxies=proxies,
+                group=group,
             )
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
             async with httpx.AsyncClient(
@@ -143,6 +152,7 @@ def with_api(root: Path, body: Callable[[ApiBench], Awaitable[None]]) -> None:
                         deployer=deployer,
                         scaler=scaler,
                         canary=canary,
+                        proxies=proxies,
                         token=token,
                         group=group,
                     )

@@ -20,6 +20,7 @@ from roost.deploy.deployer import Deployer
 from roost.deploy.scaler import Scaler
 from tests.support.control_bench import Bench, make_bench
 from tests.support.scripted_canary import ScriptedCanary
+from tests.support.scripted_proxies import ScriptedProxies
 
 
 @dataclass
@@ -73,6 +74,7 @@ async def _serve(live: LiveApi, listening: threading.Event, ending: threading.Ev
                 Scaler(control),
                 ScriptedCanary(),
                 control.context.host,
+                proxies=ScriptedProxies(),
                 group=group,
             )
             server = group.create_task(

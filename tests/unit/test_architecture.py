@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "roost"
 LEVEL = {
     "errors": 0,
     "clock": 0,
+    "pidfile": 0,
     "tasks": 0,
     "log": 0,
     "home": 0,

@@ -1,43 +1,38 @@
-"""Keeps roost-proxy told: a snapshot on every connection, then a put for every change.
+"""The agent's way to the proxy: one process that serves, and others whose connections still go on.
 
-It watches the store, so nobody else has to remember to publish. Two facts are not in the store and
-live here: which networks have a router namespace now, and *overrides*: the state a Machine is shown
-with between an act (a drain, a thaw) and the commit that records it. Without them a late put
-of an older record would undo a drain and route a request to a Machine that is being frozen.
+All are told the same (`proxy_peer`). What decides (drains, wakes, load) is the serving one's alone:
+it counts what the others have under way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from roost.agent.proxy_peer import ProxyPeer, Shown, Telling
 from roost.clock import Clock
 from roost.control.certificate_desk import CertificateDesk
 from roost.control.public_pool import PublicPool
-from roost.errors import ConflictError, RoostError, UnavailableError
+from roost.errors import RoostError
 from roost.home import Home
 from roost.model.certificates import Certificate, IssuedCertificate
 from roost.model.machine_state import MachineState
-from roost.model.records import Address, App, Machine, Network, Org, Record
-from roost.proxyctl import view
-from roost.proxyctl.client import Message, ProxyConnection
-from roost.store.base import Change, Delete, Put, Store
+from roost.model.records import Machine, Network
+from roost.proxyctl.client import Message
+from roost.store.base import Store
 
 log = logging.getLogger("roost.agent.proxy")
 
-PROTOCOL = 1
-_FLUSH_EVERY = 100
-_RETRY_SECONDS = 0.05
-OWN_NETWORK = Path("/proc/self/ns/net")
-"""As the proxy opens it: the host's own network, which it shares."""
+_OF_ELDERS = frozenset({"log", "certificate"})
+"""Events of a draining process that count; the others are in what the serving one says."""
 
 
 class ProxyLink:
-    """The one connection to roost-proxy; while it is down every method is a no-op or False."""
+    """See the module. While the serving process is away every method is a no-op or False."""
 
     def __init__(
         self,
@@ -52,289 +47,169 @@ class ProxyLink:
         desk: Callable[[], CertificateDesk],
     ) -> None:
         self._store = store
-        self._clock = clock
-        self._public = public
-        self._desk = desk
-        self._home = home
-        self._region = region
-        self._settings = settings
         self._on_event = on_event
-        self._connection: ProxyConnection | None = None
-        self._overrides: dict[str, MachineState] = {}
-        self._routers: dict[int, Path] = {}
-        self._orgs: dict[str, Org] = {}
-        self.connected = asyncio.Event()
+        self._shown = Shown()
+        self._telling = Telling(
+            store=store,
+            clock=clock,
+            region=region,
+            settings=settings,
+            public=public,
+            desk=desk,
+            shown=self._shown,
+        )
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[Path, asyncio.Task[None]] = {}
+        self._calm = asyncio.Event()
+        self._calm.set()
+        self._drains: set[object] = set()
+        self._drained = asyncio.Condition()
+        self._peers: dict[Path, ProxyPeer] = {}
+        self._serving = self._peer(home.proxy_socket)
 
     # What the agent says
+
+    @property
+    def connected(self) -> asyncio.Event:
+        """Set while the serving process knows everything."""
+        return self._serving.connected
 
     def router(self, record: Network, netns: Path | None) -> None:
         """A network's router namespace came (path) or goes (None)."""
         if netns is None:
-            self._routers.pop(record.id, None)
+            self._shown.routers.pop(record.id, None)
         else:
-            self._routers[record.id] = netns
-        self._post_put("network", view.network(record, netns))
+            self._shown.routers[record.id] = netns
+        for peer in self._peers.values():
+            peer.put_network(record)
 
     def override(self, machine: Machine, state: MachineState) -> None:
         """Show the Machine in this state, now and until `settle`."""
-        self._overrides[machine.id] = state
-        self._post_put("machine", view.machine(machine, state=state))
+        self._shown.overrides[machine.id] = state
+        for peer in self._peers.values():
+            peer.put_machine(machine)
 
     def hold(self, machine_id: str, state: MachineState) -> None:
         """Show it so from the next put on, without one now (a drain follows)."""
-        self._overrides[machine_id] = state
+        self._shown.overrides[machine_id] = state
 
     def settle(self, machine_id: str) -> None:
         """End the override and show what the store says."""
-        self._overrides.pop(machine_id, None)
+        self._shown.overrides.pop(machine_id, None)
         stored = self._store.get(Machine, machine_id)
         if stored is not None:
-            self._put_machine(stored.record)
+            for peer in self._peers.values():
+                peer.put_machine(stored.record)
+
+    def put_certificate(self, record: Certificate | IssuedCertificate) -> None:
+        """Show a certificate, with its key."""
+        for peer in self._peers.values():
+            peer.put_certificate(record)
 
     async def drain(self, machine_id: str, *, if_idle: bool) -> bool:
         """No new work for it and no unused connection to it; False if it is not idle.
 
         With the proxy away: False for `if_idle` (nobody knows), else True.
         """
-        if self._connection is None or not self.connected.is_set():
-            return not if_idle
-        try:
-            ack = await self._connection.send("drain", machine=machine_id, if_idle=if_idle)
-        except RoostError as error:
-            log.warning("drain of %s: %s", machine_id, error)
-            return not if_idle
+        async with self._a_drain():
+            try:
+                ack = await self._serving.send("drain", machine=machine_id, if_idle=if_idle)
+            except RoostError as error:
+                log.warning("drain of %s: %s", machine_id, error)
+                return not if_idle
         return bool(ack.get("drained"))
+
+    @asynccontextmanager
+    async def _a_drain(self) -> AsyncIterator[None]:
+        """A drain, which two processes must not both answer."""
+        await self._calm.wait()
+        self._drains.add(drain := object())
+        try:
+            yield
+        finally:
+            self._drains.discard(drain)
+            async with self._drained:
+                self._drained.notify_all()
 
     def wake_failed(self, machine_id: str, code: str, message: str) -> None:
         """Tell those who wait for it."""
-        if self.connected.is_set():
-            self._post("wake_failed", machine=machine_id, code=code, message=message)
-
-    def put_certificate(self, record: Certificate | IssuedCertificate) -> None:
-        """Show a certificate, with its key; one that cannot be opened is not shown."""
-        try:
-            key = self._desk().key_of(record)
-        except RoostError as error:
-            log.error("%s; it is not served", error)
-            return
-        self._post_put("certificate", view.certificate(record, key))
+        self._serving.say("wake_failed", machine=machine_id, code=code, message=message)
 
     def certificate_failed(self, app: str, audience: str, message: str) -> None:
         """Tell those whose handshake waits for it."""
-        if self.connected.is_set():
-            self._post("certificate_failed", app=app, audience=audience, message=message)
+        for peer in self._peers.values():
+            peer.say("certificate_failed", app=app, audience=audience, message=message)
 
-    async def stop_proxy(self, grace_ms: int) -> None:
-        """Ask the proxy to finish and leave."""
-        if self._connection is not None:
-            await self._connection.send("stop", grace_ms=grace_ms)
+    async def stats(self) -> dict[str, int]:
+        """The serving process's own figures; {} while it is away."""
+        return await self._serving.stats()
 
-    async def stats(self) -> Message:
-        """The proxy's own figures; {} while it is away."""
-        if self._connection is None:
-            return {}
-        return dict((await self._connection.send("stats")).get("stats", {}))
-
-    # The connection
+    # The processes
 
     async def run(self) -> None:
-        """Connect, tell everything, follow changes and events; for ever."""
-        while True:
-            try:
-                connection = await ProxyConnection.connect(self._home.proxy_socket)
-            except UnavailableError:
-                await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            try:
-                await self._serve(connection)
-            except RoostError as error:
-                log.warning("roost-proxy: %s; connecting again", error)
-            finally:
-                connection.close()
-                self._connection = None
-                self.connected.clear()
-            # A proxy that refuses us (of another version, say) must not be asked without a pause.
-            await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _serve(self, connection: ProxyConnection) -> None:
+        """Keep every process told; for ever."""
         async with asyncio.TaskGroup() as group:
-            follower = group.create_task(self._follow(connection), name="proxy-follow")
-            async for event in connection.events():
-                try:
-                    await self._on_event(event)
-                except Exception:
-                    log.exception("event %r was not understood; going on", event.get("ev"))
-            follower.cancel()
+            self._group = group
+            for peer in self._peers.values():
+                self._start(peer)
+            await asyncio.Event().wait()
 
-    async def _follow(self, connection: ProxyConnection) -> None:
+    def peer(self, path: Path) -> ProxyPeer:
+        """The process with this control socket, which is told everything from now on."""
+        return self._peers.get(path) or self._peer(path)
+
+    def serve_by(self, path: Path) -> None:
+        """That process is the one that serves."""
+        self._serving = self.peer(path)
+
+    def drop(self, path: Path) -> None:
+        """That process has ended. The serving one is not dropped."""
+        if path != self._serving.path:
+            self._peers.pop(path, None)
+            task = self._tasks.pop(path, None)
+            if task is not None:
+                task.cancel()
+
+    async def take_over(self, heir: ProxyPeer, elders: list[Path], drain_ms: int) -> int:
+        """Have a process take over from others; gives how many sockets came.
+
+        Raises UnavailableError or DeadlineError: nothing is certain then but that one of them
+        serves, unless the heir is ended.
+        """
+        async with self._quiet():
+            paths = [str(path) for path in elders]
+            ack = await heir.send("take_over", **{"from": paths}, drain_ms=drain_ms)
+        return int(ack.get("sockets", 0))
+
+    @asynccontextmanager
+    async def _quiet(self) -> AsyncIterator[None]:
+        """Nothing new is said while two processes compare what they know: both know the same."""
+        peers = list(self._peers.values())
+        self._calm.clear()
         try:
-            await connection.send(
-                "hello", protocol=PROTOCOL, region=self._region, settings=self._settings
-            )
-            while True:
-                revision = await self._snapshot(connection)
-                try:
-                    async for commit in self._store.watch(revision):
-                        for change in commit.changes:
-                            self._publish(change)
-                        await connection.flush()
-                except ConflictError:
-                    log.info("fell behind the store; sending the proxy a new snapshot")
-        except RoostError as error:
-            log.warning("roost-proxy: %s", error)
-            connection.close()
+            async with self._drained:
+                await self._drained.wait_for(lambda: not self._drains)
+            for peer in peers:
+                peer.hold_back()
+            for peer in peers:
+                await peer.stats()
+            yield
+        finally:
+            for peer in peers:
+                peer.let_go()
+            self._calm.set()
 
-    async def _snapshot(self, connection: ProxyConnection) -> int:
-        revision = self._store.revision()
-        self._orgs.clear()
-        connection.post("snapshot", stage="begin")
-        self._connection = connection
-        sent = 0
-        for kind, value in self._everything():
-            self._post_put(kind, value)
-            sent += 1
-            if sent % _FLUSH_EVERY == 0:
-                await connection.flush()
-        for record in self._certificates():
-            self.put_certificate(record)
-            sent += 1
-            if sent % _FLUSH_EVERY == 0:
-                await connection.flush()
-        await connection.send("snapshot", stage="end")
-        self.connected.set()
-        log.info("told roost-proxy %d entities", sent)
-        return revision
+    def _peer(self, path: Path) -> ProxyPeer:
+        async def heard(event: Message) -> None:
+            if self._serving.path == path or event.get("ev") in _OF_ELDERS:
+                await self._on_event(event)
 
-    def _everything(self) -> Any:
-        if self._public.networks:
-            yield "network", view.public_network(OWN_NETWORK)
-        for network in self._store.scan(Network):
-            record = network.record
-            yield "network", view.network(record, self._routers.get(record.id))
-        for app in self._store.scan(App):
-            yield "app", self._app_view(app.record)
-        for machine in self._store.scan(Machine):
-            if machine.record.state is not MachineState.DESTROYED:
-                yield "machine", self._machine_view(machine.record)
+        peer = ProxyPeer(path, self._telling, heard)
+        self._peers[path] = peer
+        self._start(peer)
+        return peer
 
-    def _certificates(self) -> Iterator[Certificate | IssuedCertificate]:
-        now = self._clock.now_ms()
-        for given in self._store.scan(Certificate):
-            yield given.record
-        for issued in self._store.scan(IssuedCertificate):
-            if now < issued.record.not_after:
-                yield issued.record
-
-    def _publish(self, change: Change) -> None:
-        match change:
-            case Put(record=Machine() as machine):
-                self._put_machine(machine)
-            case Put(record=App() as app):
-                self._post_put("app", self._app_view(app))
-            case Put(record=Address(app=name)):
-                self._put_app(name)
-            case Put(record=Org() as org):
-                self._put_org(org)
-            case Put(record=Network() as network):
-                self._post_put("network", view.network(network, self._routers.get(network.id)))
-            case Put(record=Certificate() | IssuedCertificate() as certificate):
-                self.put_certificate(certificate)
-            case Delete(kind=kind, key=key):
-                self._publish_end(kind, key)
-            case _:
-                pass
-
-    def _publish_end(self, kind: type[Record], key: str) -> None:
-        if kind in (Certificate, IssuedCertificate):
-            self._post("del", kind="certificate", id=view.certificate_id(kind, key))
-        elif kind is Machine:
-            self._post("del", kind="machine", id=key)
-        elif kind is App:
-            self._post("del", kind="app", id=key)
-        elif kind is Org:
-            self._orgs.pop(key, None)
-        # A released address or host name comes with a Put of its app.
-
-    def _put_machine(self, machine: Machine) -> None:
-        if machine.state is MachineState.DESTROYED:
-            self._post("del", kind="machine", id=machine.id)
-        else:
-            self._post_put("machine", self._machine_view(machine))
-
-    def _put_org(self, org: Org) -> None:
-        """Its apps carry what it lets replays do; they are told again when that has changed."""
-        told = self._orgs.get(org.slug)
-        self._orgs[org.slug] = org
-        if told is not None and _about_replays(told) == _about_replays(org):
-            return
-        for stored in self._store.find(App, "org", org.slug):
-            self._post_put("app", self._app_view(stored.record))
-
-    def _put_app(self, name: str) -> None:
-        stored = self._store.get(App, name)
-        if stored is not None:
-            self._post_put("app", self._app_view(stored.record))
-
-    def _app_view(self, app: App) -> view.Entity:
-        found = self._store.find(Address, "app", app.name)
-        return view.app(
-            app,
-            (item.record for item in found),
-            now_ms=self._clock.now_ms(),
-            domain=self._public.domain,
-            hostnames=self._hostnames(app.name),
-            org=self._org(app.org),
-        )
-
-    def _hostnames(self, app: str) -> list[str]:
-        return [s.record.hostname for s in self._store.find(Certificate, "app", app)]
-
-    def _org(self, slug: str) -> Org | None:
-        """An organization as the store had it when it was last looked at or changed."""
-        if slug not in self._orgs:
-            stored = self._store.get(Org, slug)
-            if stored is None:
-                return None
-            self._orgs[slug] = stored.record
-        return self._orgs[slug]
-
-    def _machine_view(self, machine: Machine) -> view.Entity:
-        return view.machine(machine, state=self._overrides.get(machine.id))
-
-    def _post_put(self, kind: str, value: view.Entity) -> None:
-        answer = self._post("put", kind=kind, value=value)
-        if answer is not None:
-            answer.add_done_callback(partial(self._refused, self._connection, kind, value["id"]))
-
-    def _refused(
-        self,
-        connection: ProxyConnection | None,
-        kind: str,
-        key: str,
-        answer: asyncio.Future[Message],
-    ) -> None:
-        """What the proxy cannot take must not go on as it was before: it may have been narrowed."""
-        if answer.cancelled() or "error" not in answer.result():
-            return
-        if connection is None or connection.closed:
-            return  # The next connection is told everything anew.
-        log.error(
-            "roost-proxy does not take %s %s, which is not served now: %s",
-            kind,
-            key,
-            answer.result()["error"],
-        )
-        if kind not in ("network", "certificate"):  # an older certificate hurts nobody
-            self._post("del", kind=kind, id=key)
-
-    def _post(self, op: str, **fields: Any) -> asyncio.Future[Message] | None:
-        if self._connection is not None:
-            try:
-                return self._connection.post(op, **fields)
-            except UnavailableError:
-                self._connection = None
-        return None
-
-
-def _about_replays(org: Org) -> tuple[bool, tuple[str, ...]]:
-    return org.cross_network_replays, org.replay_sources
+    def _start(self, peer: ProxyPeer) -> None:
+        if self._group is not None and peer.path not in self._tasks:
+            task = self._group.create_task(peer.run(), name=f"proxy-link:{peer.path.name}")
+            self._tasks[peer.path] = task

@@ -14,7 +14,7 @@ from roost.api.auth import require_token, require_token_of_reader
 from roost.api.docs_page import PAGE
 from roost.api.failures import Failures
 from roost.api.limits import Limits
-from roost.api.parts import CanaryService, DeployService, Parts, ScaleService
+from roost.api.parts import CanaryService, DeployService, Parts, ProxyService, ScaleService
 from roost.api.routes import (
     addresses,
     apps,
@@ -32,6 +32,7 @@ from roost.api.routes import (
     metrics,
     orgs,
     platform,
+    proxy,
     reach,
     secrets,
     tokens,
@@ -59,6 +60,7 @@ ROUTERS = (
     canary_route.router,
     metrics.router,
     platform.router,
+    proxy.router,
     tokens.router,
     audit.router,
 )
@@ -73,6 +75,7 @@ def create_app(
     canary: CanaryService,
     host: HostIdentity,
     *,
+    proxies: ProxyService,
     group: asyncio.TaskGroup,
 ) -> FastAPI:
     """The ASGI application. Deploys run in `group`, so they outlive their requests.
@@ -93,6 +96,7 @@ def create_app(
         deployer=deployer,
         scaler=scaler,
         canary=canary,
+        proxies=proxies,
         host=host,
         group=group,
     )

@@ -169,3 +169,9 @@ class ScaleBody(Body):
     """`POST …/scale`: process group → number, or "+1", "-1"."""
 
     counts: dict[str, str | int]
+
+
+class ProxyUpgradeBody(Body):
+    """`POST /proxy/upgrade`: how long connections may go on in the old process (1 h)."""
+
+    drain_ms: int | None = Field(default=None, ge=0, le=7 * 86_400_000)

@@ -11,6 +11,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from roost.agent.canary import Counters
+from roost.agent.proxies import ProxyStatus, Upgrade
 from roost.canary.base import Report
 from roost.control.host import HostIdentity
 from roost.control.service import Control
@@ -56,6 +57,18 @@ class CanaryService(Protocol):
         ...
 
 
+class ProxyService(Protocol):
+    """The proxy processes; `roost.agent.proxies.Proxies` is one."""
+
+    async def status(self) -> list[ProxyStatus]:
+        """Every process that lives, the serving one first."""
+        ...
+
+    async def upgrade(self, drain_ms: int) -> Upgrade:
+        """Let a new process take over. Raises ConflictError, UnavailableError, DeadlineError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Services, the host, and the group in which work goes on after its caller went away."""
@@ -64,6 +77,7 @@ class Parts:
     deployer: DeployService
     scaler: ScaleService
     canary: CanaryService
+    proxies: ProxyService
     host: HostIdentity
     group: asyncio.TaskGroup
 

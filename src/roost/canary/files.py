@@ -27,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def secrets_of(home: Home) -> tuple[Path, ...]:
     """What of a ROOST_HOME no Machine may see."""
-    return (home.api_socket, home.proxy_socket, home.token, home.database, home.secret_key)
+    return (home.api_socket, *home.proxy_sockets, home.token, home.database, home.secret_key)
 
 
 def seen_by(pid: int, netns: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "certs": ("certs", "Certificates for host names of an app."),
     "ca": ("ca", "The private CA of an organization, which its Machines trust."),
     "networks": ("networks", "Private networks."),
+    "proxy": ("proxy", "The proxy processes of this host, and their upgrade."),
     "canary": ("canary", "Try from inside each network what must be impossible."),
     "reach": ("reach", "Say whether FROM reaches TO, with every deciding step."),
     "secrets": ("secrets", "Encrypted values that Machines get as environment."),

@@ -13,12 +13,11 @@ import signal
 import subprocess
 import sys
 
-from roost.clock import SystemClock
 from roost.daemon import holder, lock
 from roost.daemon.drivers import make_drivers
 from roost.errors import DeadlineError, UnavailableError
 from roost.home import Home
-from roost.proxyctl.process import ProxyProcess
+from roost.proxyctl.process import processes
 
 STOP_ALL = signal.SIGUSR1
 """Tells the daemon to stop all Machines, then to leave."""
@@ -45,7 +44,7 @@ def down(home: Home, *, keep_machines: bool) -> int:
         holder.end(home)
     else:
         # Without its holder nothing can be entered, but a proxy must not stay without an owner.
-        ProxyProcess(home, SystemClock()).end()
+        _end_proxies(home)
     if home.run.is_dir():
         shutil.rmtree(home.run, ignore_errors=True)
     said = "Roost is down." if pid or inside else "No Roost was running."
@@ -55,9 +54,15 @@ def down(home: Home, *, keep_machines: bool) -> int:
 
 def teardown(home: Home) -> int:
     """Inside the holder's namespaces: take away everything that is left. Returns 0."""
-    ProxyProcess(home, SystemClock()).end()
+    _end_proxies(home)
     asyncio.run(_teardown_drivers(home))
     return 0
+
+
+def _end_proxies(home: Home) -> None:
+    """The one that serves, and those whose connections still go on."""
+    for process in processes(home):
+        process.end()
 
 
 async def _teardown_drivers(home: Home) -> None:

@@ -17,9 +17,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.daemon.pidfile import PidFile
 from roost.errors import UnavailableError
 from roost.home import Home
+from roost.pidfile import PidFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from roost import log as logs_setup
 from roost.agent.agent import Agent
 from roost.agent.parts import Parts
+from roost.agent.proxies import Proxies
 from roost.api.app import create_app
 from roost.api.server import serve
 from roost.api.tls import Certificate
@@ -34,7 +35,6 @@ from roost.deploy.deployer import Deployer
 from roost.deploy.scaler import Scaler
 from roost.errors import RoostError
 from roost.home import Home
-from roost.proxyctl.process import ProxyProcess
 from roost.store.sqlite import SqliteStore
 
 log = logging.getLogger("roost.daemon")
@@ -96,6 +96,7 @@ class _Daemon:
         self._drivers: Drivers = make_drivers(home, host_paths=options.host_paths)
         self._store = SqliteStore(home.database)
         self._agent, self._control = self._wire()
+        self._proxies = Proxies(home, self._clock, self._agent.link)
 
     def _wire(self) -> tuple[Agent, Control]:
         identity = identify(self._home, self._options.region)
@@ -154,11 +155,10 @@ class _Daemon:
             await self._drivers.network.own_outside(self._options.public.networks)
             await self._control.first_start()
             self._tell_of_lost_addresses()
+            await self._proxies.find()
             async with asyncio.TaskGroup() as group:
                 self._watch_signals(group)
-                group.create_task(
-                    ProxyProcess(self._home, self._clock).supervise(), name="proxy-process"
-                )
+                group.create_task(self._proxies.supervise(), name="proxy-process")
                 group.create_task(keep_bounded(self._home, self._clock), name="log-files")
                 group.create_task(self._control.expiry.run(), name="expiry")
                 group.create_task(self._control.certificate_upkeep.run(), name="certificates")
@@ -187,6 +187,7 @@ class _Daemon:
             Scaler(control),
             self._agent.canary,
             self._agent.parts.identity,
+            proxies=self._proxies,
             group=group,
         )
         listening = asyncio.Event()

@@ -120,3 +120,20 @@ class ProxyConnection:
         for future in waiting.values():
             if not future.done():
                 future.set_result({"error": "the connection to roost-proxy was lost"})
+
+
+async def greeting(path: Path) -> Message:
+    """What a proxy says of itself (`version`, `pid`, `role`). Who was connected is not any more.
+
+    Raises UnavailableError when it does not answer within 10 s.
+    """
+    connection = await ProxyConnection.connect(path)
+    try:
+        async with asyncio.timeout(ACK_SECONDS):
+            async for event in connection.events():
+                return event
+    except TimeoutError:
+        pass
+    finally:
+        connection.close()
+    raise UnavailableError(f"roost-proxy does not answer on {path}")

@@ -100,6 +100,62 @@ def test_an_organization_is_told_with_its_apps(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_two_processes_are_told_the_same_and_one_decides(tmp_path: Path) -> None:
+    """While an old process drains both know every change; drains and failed wakes are the serving
+    one's, and of the old one's events only those count that nobody else tells.
+    """
+
+    async def main() -> None:
+        home, store = Home(tmp_path), MemoryStore()
+        home.run.mkdir(parents=True)
+        old, new = FakeProxy(home.proxy_sockets[0]), FakeProxy(home.proxy_sockets[1])
+        heard: list[tuple[str, str]] = []
+        enough = asyncio.Event()
+
+        async def hear(event: Message) -> None:
+            if event["ev"] != "hello":
+                heard.append((event["ev"], event["of"]))
+            if event["ev"] == "log" and event["of"] == "new":
+                enough.set()
+
+        link = ProxyLink(
+            store, home, "local", {}, hear, clock=FakeClock(), public=NO_POOL, desk=no_desk
+        )
+        machine = a_machine()
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(link.run())
+            for proxy, path in zip((old, new), home.proxy_sockets, strict=False):
+                await proxy.start()
+                await link.peer(path).connected.wait()
+            link.serve_by(home.proxy_sockets[1])
+            await store.commit(Put(machine))
+            for proxy in (old, new):
+                await proxy.until(lambda proxy=proxy: machine.id in proxy.entities["machine"])
+            assert await link.drain(machine.id, if_idle=True)
+            link.wake_failed(machine.id, "PM01", "no")
+            await new.until(lambda: new.failures)
+            assert (old.drains, new.drains) == ([], [(machine.id, True)])
+            assert old.failures == []
+            for ev in ("wake", "load", "ready", "checks", "log", "certificate"):
+                old.say(ev, of="old")
+            await link.peer(home.proxy_sockets[0]).stats()  # What it said before was heard.
+            for ev in ("wake", "log"):
+                new.say(ev, of="new")
+            await enough.wait()
+            assert heard == [
+                ("log", "old"),
+                ("certificate", "old"),
+                ("wake", "new"),
+                ("log", "new"),
+            ]
+            following.cancel()
+        await old.stop()
+        await new.stop()
+        await store.close()
+
+    asyncio.run(main())
+
+
 def test_a_message_that_is_too_long_is_not_sent(tmp_path: Path) -> None:
     """Its ack says so at once, and what follows is answered as ever."""
 

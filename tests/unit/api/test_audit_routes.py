@@ -59,6 +59,7 @@ LEAVES: dict[tuple[str, str], tuple[Any, list[list[str]]]] = {
 SILENT: dict[tuple[str, str], Any] = {
     ("POST", "/v1/platform/placements"): {},
     ("POST", "/v1/canary"): None,
+    ("POST", "/v1/proxy/upgrade"): {},
     ("POST", f"{MACHINE}/start"): None,
     ("POST", f"{MACHINE}/uncordon"): None,
     ("POST", f"{MACHINE}/lease"): {"ttl": 5},
@@ -232,6 +233,7 @@ def test_a_deploy_is_its_callers(tmp_path: Path) -> None:
             world.api.scaler,
             world.api.canary,
             control.context.host,
+            proxies=world.api.proxies,
             group=world.api.group,
         )
         world.api.app.state.parts = app.state.parts
@@ -274,6 +276,7 @@ def test_scaling_is_its_callers(tmp_path: Path) -> None:
             Noting(),
             world.api.canary,
             world.bench.control.context.host,
+            proxies=world.api.proxies,
             group=world.api.group,
         ).state.parts
         for caller in ("deploy", "org"):

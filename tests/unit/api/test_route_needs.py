@@ -43,6 +43,8 @@ ROUTES: dict[tuple[str, str], tuple[str, str]] = {
     ("GET", "/v1/reach"): ("look", "each"),
     ("GET", "/v1/canary"): ("operate", "host"),
     ("POST", "/v1/canary"): ("operate", "host"),
+    ("GET", "/v1/proxy"): ("operate", "host"),
+    ("POST", "/v1/proxy/upgrade"): ("operate", "host"),
     ("GET", "/v1/metrics"): ("operate", "host"),
     ("GET", "/v1/apps"): ("look", "each"),
     ("POST", "/v1/apps"): ("admin", "request"),
@@ -388,6 +390,7 @@ def test_no_route_is_added_beside_the_others(
                 parts.scaler,
                 parts.canary,
                 parts.host,
+                proxies=parts.proxies,
                 group=parts.group,
             )
 
@@ -404,6 +407,7 @@ def test_two_walks_see_the_same_routes(tmp_path: Path) -> None:
             api.scaler,
             api.canary,
             api.bench.control.context.host,
+            proxies=api.proxies,
             group=asyncio.TaskGroup(),
         )
         assert again.openapi()["paths"] == api.app.openapi()["paths"]

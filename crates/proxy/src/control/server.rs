@@ -219,7 +219,11 @@ impl Server {
                 audience,
                 message,
             } => self.shared.tls.failed(app, audience, message),
-            Down::Stats => ack.stats = Some(report::stats(&self.shared)),
+            Down::Stats => {
+                let mut stats = report::stats(&self.shared);
+                stats.extend(self.left());
+                ack.stats = Some(stats);
+            }
             Down::Stop { grace_ms } => {
                 self.stop(Duration::from_millis(grace_ms));
                 return self.later(ack);
@@ -317,9 +321,17 @@ impl Server {
     /// Another process has taken over: what is open here goes on, but not for ever.
     fn drain_connections(&mut self, patience: Duration) {
         tracing::info!(patience_ms = patience.as_millis(), "taken over");
-        if !self.shared.hurries() {
-            self.stop_at = Instant::now().checked_add(patience).or(self.stop_at);
+        // A third process does not change what the second one said.
+        if self.stop_at.is_none() {
+            self.stop_at = Instant::now().checked_add(patience);
         }
+    }
+
+    /// How long connections may still go on, where that has an end.
+    fn left(&self) -> Option<(String, u64)> {
+        let left = self.stop_at?.saturating_duration_since(Instant::now());
+        let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        Some(("left_ms".to_owned(), left))
     }
 
     fn end_late_connections(&mut self) {

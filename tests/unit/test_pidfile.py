@@ -7,7 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from roost.daemon.pidfile import PidFile
+from roost.pidfile import PidFile
 
 
 def test_living_process_is_found(tmp_path: Path) -> None:
@@ -33,6 +33,17 @@ def test_end_kills_and_forgets(tmp_path: Path) -> None:
     assert -signal.SIGKILL == process.wait()
     assert not file.path.exists()
     file.end(signal.SIGKILL)
+
+
+def test_a_reader_sees_the_old_or_the_new(tmp_path: Path) -> None:
+    """The file is replaced, never emptied first: who reads it meanwhile has all of the old one."""
+    file = PidFile(tmp_path / "pid")
+    file.path.write_text("1 1\n")
+    with file.path.open() as reading:
+        file.write(os.getpid())
+        assert "1 1\n" == reading.read()
+    assert os.getpid() == file.alive()
+    assert [file.path] == list(tmp_path.iterdir())
 
 
 def test_rubbish_is_nobody(tmp_path: Path) -> None:

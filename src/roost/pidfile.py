@@ -14,11 +14,16 @@ class PidFile:
     path: Path
 
     def write(self, pid: int) -> None:
-        """Note a living process. Raises ProcessLookupError when it has already ended."""
+        """Note a living process; no reader sees half a file, or none where one was.
+
+        Raises ProcessLookupError when it has already ended.
+        """
         started = _start_time(pid)
         if started is None:
             raise ProcessLookupError(pid)
-        self.path.write_text(f"{pid} {started}\n")
+        fresh = self.path.with_name(self.path.name + ".new")
+        fresh.write_text(f"{pid} {started}\n")
+        fresh.replace(self.path)
 
     def alive(self) -> int | None:
         """The pid, if that very process still lives (a zombie does not count)."""
