@@ -15,6 +15,7 @@ from roost.daemon import holder, lock
 from roost.errors import RoostError
 from roost.home import Home
 from roost.proxyctl.find import find_proxy
+from roost.proxyctl.process import processes
 
 Status = Literal["ok", "degraded", "missing"]
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -50,7 +51,7 @@ def examine(home: Home) -> list[Finding]:
         lambda: _program("skopeo", "degraded", "fetches images; roost/host works without"),
         lambda: _program("catatonit", "degraded", "reaps processes inside Machines"),
         _egress,
-        _proxy,
+        lambda: _proxy(home),
         _open_files,
         lambda: _home(home),
     )
@@ -175,11 +176,28 @@ def _egress() -> Finding:
     )
 
 
-def _proxy() -> Finding:
+def _proxy(home: Home) -> Finding:
     try:
-        return Finding("roost-proxy", "ok", str(find_proxy()))
+        program = find_proxy()
     except RoostError as error:
         return Finding("roost-proxy", "missing", error.message, error.hint or "")
+    running = [one.pid for one in processes(home) if one.pid is not None]
+    if running and not any(_runs(pid, program) for pid in running):
+        return Finding(
+            "roost-proxy",
+            "degraded",
+            f"{program} is installed, but another one runs (pid {running[0]})",
+            "roost proxy upgrade (open connections go on)",
+        )
+    return Finding("roost-proxy", "ok", str(program))
+
+
+def _runs(pid: int, program: Path) -> bool:
+    """Whether a process was made from this very file, which may have been replaced since."""
+    try:
+        return Path(f"/proc/{pid}/exe").samefile(program)
+    except OSError:
+        return True  # Of another user, or it has just ended.
 
 
 def _open_files() -> Finding:
