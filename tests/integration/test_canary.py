@@ -71,6 +71,8 @@ NO_PACKET_TELLS = (
     'host: no `oifname "ru#*" ct state established,related accept` in forward',
     'host: no `iifname "ru#*" masquerade` in postrouting',
     "host: ipv4.ip_forward = 0",
+    # Datagrams of the proxy, which the canary would need a socket for.
+    "*: no `ip daddr 172.16.0.1 meta l4proto udp socket wildcard 0 accept` in machine_input",
     # Nothing is sent to a real Machine that it could hear.
     "*: no route fdaa:0:#:0:2:0:1:0/112 dev v0#000000000001",
     "*: no route 172.16.0.2 dev v0#000000000001",

@@ -25,7 +25,10 @@ INTERNAL_PORT = 7000
 @contextlib.contextmanager
 def namespace() -> Iterator[Path]:
     """A new network namespace with loopback up, until the block ends."""
-    script = "ip link set lo up && echo ready && exec cat"
+    # As in a Machine: the kernel refuses datagrams as often as they come.
+    script = (
+        "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit && ip link set lo up && echo ready && exec cat"
+    )
     command = ["unshare", "--net", "sh", "-c", script]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe) as holder:
@@ -96,6 +99,29 @@ class World:
             return caller
 
         return call_inside(self.router, connect)
+
+    def datagrams(self, *, source: str | None = None) -> socket.socket:
+        """A UDP socket inside the network, at ``source``."""
+
+        def make() -> socket.socket:
+            caller = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            caller.settimeout(DEADLINE_S)
+            caller.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+            caller.bind((source or "::", 0))
+            return caller
+
+        return call_inside(self.router, make)
+
+    def bind(self, inside: Path, port: int, ip: str = "0.0.0.0") -> socket.socket:
+        """A UDP socket inside a Machine."""
+
+        def make() -> socket.socket:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.settimeout(DEADLINE_S)
+            sock.bind((ip, port))
+            return sock
+
+        return call_inside(inside, make)
 
     def listen(self, inside: Path, port: int = INTERNAL_PORT) -> socket.socket:
         """A listening socket inside a Machine."""

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use roost_wire::{Machine, Name};
+use roost_wire::{Machine, Name, TransportPort};
 
 use crate::Micros;
 use crate::balance::{self, Ask, Standing};
@@ -23,7 +23,7 @@ use crate::queue::{Queue, Waiter};
 use crate::wish::Wish;
 
 /// Load of one service: Machine, internal port, now and peak since the last report.
-pub type LoadLine = (Name, u16, u32, u32);
+pub type LoadLine = (Name, TransportPort, u32, u32);
 
 /// The routing state of one app.
 #[derive(Debug, Default)]
@@ -75,8 +75,11 @@ impl AppState {
             return (false, effects);
         };
         let mut takes_calls = entry.machine.state.is_up() && !entry.draining && !self.guest;
-        if let Some(service) = entry.service_mut(key.internal_port) {
+        if let Some(service) = entry.service_mut(key.inner) {
             service.load = service.load.saturating_sub(1);
+            if key.scout && service.readiness == Readiness::Probing {
+                service.readiness = Readiness::Unknown;
+            }
             takes_calls &= service.checkup.health() == Health::Passing;
         }
         effects.extend(self.settle(at));
@@ -90,7 +93,7 @@ impl AppState {
             .entries
             .iter_mut()
             .find(|entry| entry.epoch == key.epoch);
-        if let Some(service) = entry.and_then(|entry| entry.service_mut(key.internal_port))
+        if let Some(service) = entry.and_then(|entry| entry.service_mut(key.inner))
             && service.readiness == Readiness::Ready
         {
             service.readiness = Readiness::Unknown;
@@ -160,7 +163,7 @@ impl AppState {
                     let serving = entry.serving(waiter.port);
                     return Refusal::NotListening {
                         machine: entry.machine.id.clone(),
-                        internal_port: serving.map_or(0, |(_, service)| service.internal_port),
+                        internal_port: serving.map_or(0, |(_, service)| service.inner.port),
                         waited_ms,
                     };
                 }
@@ -263,14 +266,14 @@ impl AppState {
     pub fn ready(
         &mut self,
         epoch: u64,
-        internal_port: u16,
+        inner: impl Into<TransportPort>,
         at: Moment<'_>,
     ) -> (Option<Micros>, Vec<Effect>) {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.epoch == epoch) else {
             return (None, Vec::new());
         };
         let (up, up_since) = (entry.machine.state.is_up(), entry.up_since);
-        match entry.service_mut(internal_port) {
+        match entry.service_mut(inner.into()) {
             Some(service) if up && service.readiness != Readiness::Ready => {
                 service.readiness = Readiness::Ready;
                 let answered = circuit::Sign::Answered;
@@ -282,12 +285,18 @@ impl AppState {
         }
     }
 
+    /// What the holder of a unit sent was taken. Gives the time since the Machine came up when that was news.
+    pub fn accepted(&mut self, key: SlotKey, at: Moment<'_>) -> (Option<Micros>, Vec<Effect>) {
+        self.ready(key.epoch, key.inner, at)
+    }
+
     /// Asked by who tries a port, now and then. After [`ProbeWish::Stop`] it must not go on.
     pub fn probe_wish(&mut self, epoch: u64, internal_port: u16) -> ProbeWish {
         if self.guest {
             return ProbeWish::Stop;
         }
-        let ports: Vec<u16> = self.queue.ports().collect();
+        let inner = TransportPort::from(internal_port);
+        let ports: Vec<TransportPort> = self.queue.ports().collect();
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.epoch == epoch) else {
             return ProbeWish::Stop;
         };
@@ -295,9 +304,9 @@ impl AppState {
         let awaited = ports.into_iter().any(|port| {
             entry
                 .serving(port)
-                .is_some_and(|(_, service)| service.internal_port == internal_port)
+                .is_some_and(|(_, service)| service.inner == inner)
         });
-        match entry.service_mut(internal_port) {
+        match entry.service_mut(inner) {
             Some(service) if up && service.readiness != Readiness::Ready => {
                 service.readiness = Readiness::Probing;
                 if awaited {
@@ -313,7 +322,7 @@ impl AppState {
     /// Who tried a port gave up.
     pub fn probe_ended(&mut self, epoch: u64, internal_port: u16) {
         let entry = self.entries.iter_mut().find(|entry| entry.epoch == epoch);
-        if let Some(service) = entry.and_then(|entry| entry.service_mut(internal_port))
+        if let Some(service) = entry.and_then(|entry| entry.service_mut(internal_port.into()))
             && service.readiness == Readiness::Probing
         {
             service.readiness = Readiness::Unknown;
@@ -413,7 +422,7 @@ impl AppState {
         }
     }
 
-    fn probe_all(&mut self, port: u16, now: Micros, effects: &mut Vec<Effect>) {
+    fn probe_all(&mut self, port: TransportPort, now: Micros, effects: &mut Vec<Effect>) {
         for entry in &mut self.entries {
             let unprobed = Standing::Coming { probing: false };
             if balance::standing_for(entry, port, &[], now) != unprobed {
@@ -422,14 +431,14 @@ impl AppState {
             let Some((_, service)) = entry.serving(port) else {
                 continue;
             };
-            let internal_port = service.internal_port;
+            let inner = service.inner;
             effects.push(Effect::Probe(Probe {
                 machine: entry.machine.clone(),
                 epoch: entry.epoch,
-                internal_port,
+                internal_port: inner.port,
                 up_since: entry.up_since,
             }));
-            if let Some(service) = entry.service_mut(internal_port) {
+            if let Some(service) = entry.service_mut(inner) {
                 service.readiness = Readiness::Probing;
             }
         }
@@ -483,7 +492,7 @@ impl AppState {
         if self.guest || self.queue.is_empty() {
             return effects;
         }
-        let mut blocked: Vec<u16> = Vec::new();
+        let mut blocked: Vec<TransportPort> = Vec::new();
         let mut line = self.queue.take();
         line.retain(|waiter| {
             if blocked.contains(&waiter.port) && waiter.is_plain() {
@@ -519,23 +528,34 @@ impl AppState {
     }
 }
 
-fn reserve(entry: &mut Entry, port: u16, now: Micros, active: &mut bool) -> Option<Grant> {
-    let internal_port = entry.serving(port)?.1.internal_port;
-    let service = entry.service_mut(internal_port)?;
+fn reserve(
+    entry: &mut Entry,
+    port: TransportPort,
+    now: Micros,
+    active: &mut bool,
+) -> Option<Grant> {
+    let inner = entry.serving(port)?.1.inner;
+    let service = entry.service_mut(inner)?;
     service.load += 1;
     service.peak = service.peak.max(service.load);
     let before = service.circuit;
     service.circuit = before.after(circuit::Sign::Called, now);
     let trial = service.circuit != before;
     *active = true;
+    let proven = service.readiness == Readiness::Ready;
+    if !proven {
+        service.readiness = Readiness::Probing;
+    }
     let key = SlotKey {
         epoch: entry.epoch,
-        internal_port,
+        inner,
+        scout: !proven,
     };
     Some(Grant {
         key,
         machine: entry.machine.clone(),
-        internal_port,
+        internal_port: inner.port,
+        proven,
         trial,
     })
 }
@@ -555,7 +575,7 @@ impl AppState {
             for service in &mut entry.services {
                 if service.peak > 0 {
                     let id = entry.machine.id.clone();
-                    lines.push((id, service.internal_port, service.load, service.peak));
+                    lines.push((id, service.inner, service.load, service.peak));
                 }
                 service.peak = service.load;
             }

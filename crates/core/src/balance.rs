@@ -4,7 +4,7 @@
 //! limit; remote below the hard limit; start a remote one. At a limit means over it. Among equals the
 //! least loaded wins, then chance. At most one start is in flight per service and region.
 
-use roost_wire::{MachineState, Name};
+use roost_wire::{MachineState, Name, Protocol, TransportPort};
 
 use crate::Micros;
 use crate::decision::Moment;
@@ -17,7 +17,7 @@ use crate::wish::{Step, Wish, steps};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ask<'a> {
     /// The external port.
-    pub(crate) port: u16,
+    pub(crate) port: TransportPort,
     /// Machines it will not have.
     pub(crate) exclude: &'a [Name],
     /// Those it would have.
@@ -37,8 +37,12 @@ impl Ask<'_> {
 pub(crate) enum Standing {
     /// Does not serve the port, or the call will not have it.
     Apart,
-    /// Takes calls: below its soft limit or not.
-    Open { load: u32, below_soft: bool },
+    /// Takes calls: below its soft limit or not. `unproven` where nobody can know before something is sent.
+    Open {
+        load: u32,
+        below_soft: bool,
+        unproven: bool,
+    },
     /// At its hard limit.
     Full,
     /// Up, its port not known to accept. `probing` when somebody tries it.
@@ -67,7 +71,12 @@ pub(crate) fn standing(entry: &Entry, ask: Ask<'_>, now: Micros) -> Standing {
 }
 
 /// The same for one who has no wish.
-pub(crate) fn standing_for(entry: &Entry, port: u16, exclude: &[Name], now: Micros) -> Standing {
+pub(crate) fn standing_for(
+    entry: &Entry,
+    port: TransportPort,
+    exclude: &[Name],
+    now: Micros,
+) -> Standing {
     let Some((offered, service)) = entry.serving(port) else {
         return Standing::Apart;
     };
@@ -90,7 +99,13 @@ pub(crate) fn standing_for(entry: &Entry, port: u16, exclude: &[Name], now: Micr
             (None, false) => Standing::Closed,
         };
     }
+    // A UDP port cannot be tried: whatever is sent there reaches the program. So one call goes ahead as
+    // soon as the Machine runs, and the others wait for what becomes of it.
+    let udp = port.protocol == Protocol::Udp;
+    let unproven = udp && service.readiness == Readiness::Unknown;
     match service.readiness {
+        _ if unproven && state == MachineState::Started => {}
+        _ if unproven => return Standing::Coming { probing: true },
         Readiness::Probing => return Standing::Coming { probing: true },
         Readiness::Unknown => return Standing::Coming { probing: false },
         Readiness::Ready => {}
@@ -115,6 +130,7 @@ pub(crate) fn standing_for(entry: &Entry, port: u16, exclude: &[Name], now: Micr
     Standing::Open {
         load: service.load,
         below_soft: service.load < soft,
+        unproven,
     }
 }
 
@@ -207,9 +223,17 @@ impl Scan {
     fn note(&mut self, index: usize, local: bool, standing: Standing, random: &mut u64) {
         match standing {
             Standing::Apart | Standing::Closed => {}
-            Standing::Open { load, below_soft } => {
-                self.local_room |= local && below_soft;
-                self.offer(index, (tier(local, below_soft), load), random);
+            Standing::Open {
+                load,
+                below_soft,
+                unproven,
+            } => {
+                self.local_room |= local && below_soft && !unproven;
+                if unproven {
+                    self.in_flight(local);
+                }
+                let tier = tier(local, below_soft) + if unproven { UNPROVEN } else { 0 };
+                self.offer(index, (tier, load), random);
             }
             Standing::Full => {
                 self.choice.full = true;
@@ -282,6 +306,9 @@ impl Scan {
         self.choice
     }
 }
+
+/// What is added to the tier of a Machine of which nobody knows whether it takes calls: it comes last.
+const UNPROVEN: u8 = 4;
 
 const fn tier(local: bool, below_soft: bool) -> u8 {
     match (local, below_soft) {

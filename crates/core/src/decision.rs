@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roost_wire::{Machine, Name};
+use roost_wire::{Machine, Name, TransportPort};
 
 use crate::Micros;
 use crate::balance::Ask;
@@ -17,7 +17,9 @@ pub struct WaiterId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SlotKey {
     pub(crate) epoch: u64,
-    pub(crate) internal_port: u16,
+    pub(crate) inner: TransportPort,
+    /// The holder is the first to send something to a UDP port; others wait for what becomes of it.
+    pub(crate) scout: bool,
 }
 
 /// A reserved unit of load.
@@ -29,9 +31,18 @@ pub struct Grant {
     pub machine: Arc<Machine>,
     /// The port to connect to.
     pub internal_port: u16,
+    /// The port is known to take calls. False only with UDP, where nobody tells.
+    pub proven: bool,
     /// The call tries a Machine that was left alone: [`crate::AppState::answered`] is to be called as soon
     /// as it answers.
     pub trial: bool,
+}
+
+impl Grant {
+    /// The service it counts for, by the Machine's port.
+    pub fn inner(&self) -> TransportPort {
+        self.key.inner
+    }
 }
 
 /// What became of a call that had a unit of load.
@@ -50,7 +61,7 @@ pub enum Fate {
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The external port.
-    pub port: u16,
+    pub port: TransportPort,
     /// Machines not to take.
     pub exclude: &'a [Name],
     /// Which of them it would have; `None` means any.
@@ -176,7 +187,7 @@ pub struct Plea {
     /// Who waits.
     pub waiter: WaiterId,
     /// The external port.
-    pub port: u16,
+    pub port: TransportPort,
     /// Machines not to take.
     pub exclude: Vec<Name>,
     /// Which of them it would have.
@@ -212,14 +223,14 @@ pub enum ProbeWish {
 pub enum Refusal {
     /// No Machine of the app offers the port.
     #[error("no machine serves port {0}")]
-    NotServed(u16),
+    NotServed(TransportPort),
     /// The one Machine that was asked for is none of the app's, or does not serve the port.
     #[error("the app has no machine {machine} that serves port {port}")]
     NoSuchMachine {
         /// The Machine.
         machine: Name,
         /// The external port.
-        port: u16,
+        port: TransportPort,
     },
     /// No Machine that serves the port is in a region that was asked for.
     #[error("no machine that serves port {port} is in the region {regions}")]
@@ -227,7 +238,7 @@ pub enum Refusal {
         /// The regions, separated by commas.
         regions: String,
         /// The external port.
-        port: u16,
+        port: TransportPort,
     },
     /// Every Machine that offers it is asleep or cordoned and may not be woken.
     #[error("no machine is running and none may be started ({0})")]

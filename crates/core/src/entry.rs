@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roost_wire::{Machine, MachineState, Protocol};
+use roost_wire::{Machine, MachineState, Protocol, TransportPort};
 
 use crate::Micros;
 use crate::circuit::Circuit;
@@ -23,7 +23,7 @@ pub(crate) enum Readiness {
 /// One service of a Machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
-    pub(crate) internal_port: u16,
+    pub(crate) inner: TransportPort,
     pub(crate) load: u32,
     pub(crate) peak: u32,
     pub(crate) readiness: Readiness,
@@ -151,7 +151,7 @@ impl Entry {
     }
 
     /// The checks that keep calls from it, as `machine: check, check`; `None` when all pass.
-    pub(crate) fn failing(&self, port: u16) -> Option<String> {
+    pub(crate) fn failing(&self, port: TransportPort) -> Option<String> {
         let (_, service) = self.serving(port)?;
         let up = self.machine.state.is_up() && !self.draining && !self.machine.cordoned;
         if !up || service.checkup.health() == Health::Passing {
@@ -163,26 +163,15 @@ impl Entry {
 
     fn rebuild_services(&mut self, fresh: Readiness) {
         let old = std::mem::take(&mut self.services);
-        for offered in self
-            .machine
-            .services
-            .iter()
-            .filter(|one| one.protocol == Protocol::Tcp)
-        {
-            let port = offered.internal_port;
-            if self
-                .services
-                .iter()
-                .any(|known| known.internal_port == port)
-            {
+        for offered in &self.machine.services {
+            let inner = inner(offered);
+            let taken = self.services.iter().any(|known| known.inner == inner);
+            if taken || inner.protocol == Protocol::Other {
                 continue;
             }
-            let known = old
-                .iter()
-                .find(|service| service.internal_port == port)
-                .cloned();
+            let known = old.iter().find(|service| service.inner == inner).cloned();
             let mut service = known.unwrap_or(Service {
-                internal_port: port,
+                inner,
                 load: 0,
                 peak: 0,
                 readiness: fresh,
@@ -195,25 +184,31 @@ impl Entry {
     }
 
     /// The offered service behind an external port, and its state.
-    pub(crate) fn serving(&self, port: u16) -> Option<(&roost_wire::Service, &Service)> {
+    pub(crate) fn serving(&self, port: TransportPort) -> Option<(&roost_wire::Service, &Service)> {
         let offered = self.machine.services.iter().find(|service| {
-            service.protocol == Protocol::Tcp && service.ports.iter().any(|one| one.port == port)
+            service.protocol == port.protocol && service.ports.iter().any(|one| one.has(port.port))
         })?;
-        let state = self
-            .services
-            .iter()
-            .find(|one| one.internal_port == offered.internal_port)?;
+        let inner = inner(offered);
+        let state = self.services.iter().find(|one| one.inner == inner)?;
         Some((offered, state))
     }
 
-    pub(crate) fn service_mut(&mut self, internal_port: u16) -> Option<&mut Service> {
+    pub(crate) fn service_mut(&mut self, inner: TransportPort) -> Option<&mut Service> {
         self.services
             .iter_mut()
-            .find(|service| service.internal_port == internal_port)
+            .find(|service| service.inner == inner)
     }
 
     /// Load of all services together.
     pub(crate) fn load(&self) -> u32 {
         self.services.iter().map(|service| service.load).sum()
+    }
+}
+
+/// The port of a Machine that a service leads to.
+pub(crate) fn inner(service: &roost_wire::Service) -> TransportPort {
+    TransportPort {
+        protocol: service.protocol,
+        port: service.internal_port,
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use roost_wire::{Machine, Name};
+use roost_wire::{Machine, Name, Protocol, TransportPort};
 
 use crate::AppState;
 use crate::decision::{Effect, Grant, Moment, Plea, Refusal, SlotKey, WaiterId, Watch};
@@ -16,7 +16,7 @@ use crate::entry::Entry;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HandedOver {
     /// Machine, internal port, units.
-    pub units: Vec<(Name, u16, u32)>,
+    pub units: Vec<(Name, TransportPort, u32)>,
     /// Machines that were drained and not put since.
     pub draining: Vec<Name>,
     /// Who waits, first come first.
@@ -36,7 +36,7 @@ impl AppState {
                 handed.draining.push(id.clone());
             }
             let used = entry.services.iter().filter(|service| service.load > 0);
-            let units = used.map(|service| (id.clone(), service.internal_port, service.load));
+            let units = used.map(|service| (id.clone(), service.inner, service.load));
             handed.units.extend(units);
         }
         let asks = self.queue.iter_mut().map(|waiter| Plea {
@@ -72,19 +72,19 @@ impl AppState {
         &mut self,
         waiter: WaiterId,
         machine: &Arc<Machine>,
-        internal_port: u16,
+        inner: TransportPort,
         at: Moment<'_>,
     ) -> Option<Grant> {
         self.queue.remove(waiter)?;
-        self.learn(machine, internal_port, at);
-        self.count_unit(&machine.id, internal_port)
+        self.learn(machine, inner, at);
+        self.count_unit(&machine.id, inner)
     }
 
     /// Takes a Machine's value from the other state, when its own put is still to come.
-    fn learn(&mut self, machine: &Arc<Machine>, internal_port: u16, at: Moment<'_>) {
+    fn learn(&mut self, machine: &Arc<Machine>, inner: TransportPort, at: Moment<'_>) {
         let known = |entry: &&mut Entry| entry.machine.id == machine.id;
         if let Some(entry) = self.entries.iter_mut().find(known) {
-            if entry.service_mut(internal_port).is_none() {
+            if entry.service_mut(inner).is_none() {
                 entry.put(machine.clone(), at.now);
             }
             return;
@@ -102,21 +102,24 @@ impl AppState {
 
     /// Counts a unit that somebody holds already, whatever the limits; `None` when there is no such
     /// Machine or port.
-    pub fn count_unit(&mut self, machine: &str, internal_port: u16) -> Option<Grant> {
+    pub fn count_unit(&mut self, machine: &str, inner: TransportPort) -> Option<Grant> {
         let same = |entry: &&mut Entry| *entry.machine.id == *machine;
         let entry = self.entries.iter_mut().find(same)?;
         let key = SlotKey {
             epoch: entry.epoch,
-            internal_port,
+            inner,
+            scout: false,
         };
-        let service = entry.service_mut(internal_port)?;
+        let service = entry.service_mut(inner)?;
         service.load += 1;
         service.peak = service.peak.max(service.load);
         self.active = true;
         Some(Grant {
             key,
             machine: entry.machine.clone(),
-            internal_port,
+            internal_port: inner.port,
+            // Of UDP the other state does not say.
+            proven: inner.protocol != Protocol::Udp,
             trial: false,
         })
     }

@@ -31,7 +31,7 @@ pub use guest::HandedOver;
 pub use handling::Handling;
 pub use limits::Limits;
 pub use rate::Rates;
-pub use table::{Call, Offer, Release, Table, Touched};
+pub use table::{Call, Offer, Place, Release, Table, Touched};
 pub use wish::Wish;
 
 /// Microseconds since a fixed start.

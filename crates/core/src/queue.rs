@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use roost_wire::Name;
+use roost_wire::{Name, TransportPort};
 
 use crate::Micros;
 use crate::balance::Ask;
@@ -13,7 +13,7 @@ use crate::wish::Wish;
 #[derive(Debug, Clone)]
 pub(crate) struct Waiter {
     pub(crate) id: WaiterId,
-    pub(crate) port: u16,
+    pub(crate) port: TransportPort,
     pub(crate) exclude: Vec<Name>,
     pub(crate) wish: Option<Box<Wish>>,
     pub(crate) since: Micros,
@@ -42,7 +42,7 @@ impl Waiter {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     line: VecDeque<Waiter>,
-    by_port: Vec<(u16, usize)>,
+    by_port: Vec<(TransportPort, usize)>,
     held_bytes: usize,
     next: u64,
 }
@@ -101,19 +101,19 @@ impl Queue {
         }
     }
 
-    fn count(&mut self, port: u16) {
+    fn count(&mut self, port: TransportPort) {
         match self.by_port.iter_mut().find(|(known, _)| *known == port) {
             Some((_, count)) => *count += 1,
             None => self.by_port.push((port, 1)),
         }
     }
 
-    pub(crate) fn waits_for(&self, port: u16) -> bool {
+    pub(crate) fn waits_for(&self, port: TransportPort) -> bool {
         self.by_port.iter().any(|(known, _)| *known == port)
     }
 
     /// The external ports somebody waits for, each once.
-    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+    pub(crate) fn ports(&self) -> impl Iterator<Item = TransportPort> {
         self.by_port.iter().map(|(port, _)| *port)
     }
 

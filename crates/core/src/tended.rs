@@ -1,11 +1,13 @@
 //! What is learned of a Machine's health: by its checks, and by the calls it got.
 
+use roost_wire::TransportPort;
+
 use crate::Micros;
 use crate::app::AppState;
 use crate::balance::{self, Standing};
 use crate::circuit::{self, Circuit};
 use crate::decision::{Effect, Fate, Moment, Run, RunWish, SlotKey};
-use crate::entry::Entry;
+use crate::entry::{Entry, inner};
 use crate::health::Sign;
 
 /// Machines of an app mostly serve the same ports, and a range may be large.
@@ -14,7 +16,7 @@ const PORTS_LOOKED_AT: usize = 4;
 impl AppState {
     /// A health check was run. Says when to run it again, and lets those go on who waited for it.
     pub fn checked(&mut self, run: Run<'_>, at: Moment<'_>) -> (RunWish, Vec<Effect>) {
-        let ports: Vec<u16> = self.queue.ports().collect();
+        let ports: Vec<TransportPort> = self.queue.ports().collect();
         let guest = self.guest;
         let entry = self.entries.iter_mut().find(|one| one.life() == run.life);
         let Some(entry) = entry.filter(|entry| entry.watch().is_some() && !guest) else {
@@ -25,10 +27,10 @@ impl AppState {
         } else {
             Sign::Failed { early: run.early }
         };
-        let awaited: Vec<u16> = ports
+        let awaited: Vec<TransportPort> = ports
             .into_iter()
             .filter_map(|port| entry.serving(port))
-            .map(|(_, service)| service.internal_port)
+            .map(|(_, service)| service.inner)
             .collect();
         let mut wish = RunWish::Usual;
         let mut changed = false;
@@ -36,7 +38,7 @@ impl AppState {
             let before = service.checkup.health();
             if service.checkup.note(run.check, sign) {
                 changed |= service.checkup.health() != before;
-                let wanted = awaited.contains(&service.internal_port);
+                let wanted = awaited.contains(&service.inner);
                 service.checkup.hurried = wanted && service.checkup.is_unproven();
                 if service.checkup.hurried && !run.passed {
                     wish = RunWish::Eager;
@@ -70,7 +72,7 @@ impl AppState {
             return Vec::new();
         };
         let machine = entry.machine.id.clone();
-        let Some(service) = entry.service_mut(key.internal_port) else {
+        let Some(service) = entry.service_mut(key.inner) else {
             return Vec::new();
         };
         let before = service.circuit;
@@ -97,8 +99,9 @@ impl AppState {
         let own = self.entries.iter().find(|one| one.epoch == key.epoch);
         let services = own.into_iter().flat_map(|own| own.machine.services.iter());
         let mut ports = services
-            .filter(|service| service.internal_port == key.internal_port)
+            .filter(|service| inner(service) == key.inner)
             .flat_map(|service| service.ports.iter().map(|port| port.port))
+            .map(|port| TransportPort { port, ..key.inner })
             .take(PORTS_LOOKED_AT);
         ports.any(|port| {
             let others = self.entries.iter().filter(|one| one.epoch != key.epoch);
@@ -109,21 +112,26 @@ impl AppState {
     }
 
     /// Somebody waits for Machines whose checks have not passed: they are run without delay.
-    pub(crate) fn hurry_all(&mut self, port: u16, now: Micros, effects: &mut Vec<Effect>) {
+    pub(crate) fn hurry_all(
+        &mut self,
+        port: TransportPort,
+        now: Micros,
+        effects: &mut Vec<Effect>,
+    ) {
         for entry in &mut self.entries {
             if !is_unhurried(entry, port, now) {
                 continue;
             }
             effects.push(Effect::Hurry(entry.machine.id.clone(), entry.life()));
-            let internal_port = entry.serving(port).map(|(_, one)| one.internal_port);
-            if let Some(service) = internal_port.and_then(|port| entry.service_mut(port)) {
+            let inner = entry.serving(port).map(|(_, one)| one.inner);
+            if let Some(service) = inner.and_then(|inner| entry.service_mut(inner)) {
                 service.checkup.hurried = true;
             }
         }
     }
 }
 
-fn is_unhurried(entry: &Entry, port: u16, now: Micros) -> bool {
+fn is_unhurried(entry: &Entry, port: TransportPort, now: Micros) -> bool {
     matches!(
         balance::standing_for(entry, port, &[], now),
         Standing::Untried { hurried: false } | Standing::Failing { hurried: false }

@@ -13,11 +13,11 @@ mod common;
 
 use common::{at, limits, machine, words};
 use roost_core::{AppState, Fate, Grant, Refusal, Request, Verdict, WaiterId};
-use roost_wire::MachineState;
+use roost_wire::{MachineState, TransportPort};
 use serde_json::json;
 
 const CALL: Request<'static> = Request {
-    port: 80,
+    port: TransportPort::tcp(80),
     exclude: &[],
     wish: None,
     held_bytes: 0,
@@ -53,7 +53,7 @@ fn tells_everything_and_asks_from_then_on() {
     let (second, _) = waits(&mut elder);
     elder.drain("m1", false, at(&limits(), 3));
     let handed = elder.hand_over();
-    assert_eq!(handed.units, [("m1".into(), 8080, 3)]);
+    assert_eq!(handed.units, [("m1".into(), 8080.into(), 3)]);
     assert_eq!(handed.draining, ["m1".into()]);
     let asked: Vec<WaiterId> = handed.asks.iter().map(|ask| ask.waiter).collect();
     assert_eq!(asked, [first, second]);
@@ -69,13 +69,15 @@ fn tells_everything_and_asks_from_then_on() {
 fn counted_units_fill_the_limit() {
     let mut heir = state();
     let counted: Vec<Grant> = (0..3)
-        .map(|_| heir.count_unit("m1", 8080).unwrap())
+        .map(|_| heir.count_unit("m1", 8080.into()).unwrap())
         .collect();
     let (waiter, _) = waits(&mut heir);
     assert_eq!(heir.load(), 3);
     let (_, effects) = heir.release(counted[0].key, Fate::Unknown, at(&limits(), 4));
     assert_eq!(words(&effects), [format!("grant {} m1", waiter.0)]);
-    assert!(heir.count_unit("m9", 8080).is_none() && heir.count_unit("m1", 1).is_none());
+    assert!(
+        heir.count_unit("m9", 8080.into()).is_none() && heir.count_unit("m1", 1.into()).is_none()
+    );
 }
 
 /// What comes back for a waiter is his once; who has left the line gets nothing.
@@ -90,16 +92,16 @@ fn answers_reach_only_those_who_still_wait() {
     assert!(elder.cancel(gone));
     assert!(
         elder
-            .granted(gone, &value, 8080, at(&limits(), 3))
+            .granted(gone, &value, 8080.into(), at(&limits(), 3))
             .is_none()
     );
     let grant = elder
-        .granted(there, &value, 8080, at(&limits(), 3))
+        .granted(there, &value, 8080.into(), at(&limits(), 3))
         .unwrap();
     assert_eq!((elder.load(), elder.counts(grant.key)), (1, true));
     assert!(
         elder
-            .granted(there, &value, 8080, at(&limits(), 3))
+            .granted(there, &value, 8080.into(), at(&limits(), 3))
             .is_none()
     );
     let effect = elder.refused_there(refused, Refusal::Exhausted).unwrap();
@@ -115,7 +117,7 @@ fn learns_of_a_machine_by_its_grant() {
     let (waiter, _) = waits(&mut elder);
     let value = machine("m2", MachineState::Started, json!({}));
     let grant = elder
-        .granted(waiter, &value, 8080, at(&limits(), 3))
+        .granted(waiter, &value, 8080.into(), at(&limits(), 3))
         .unwrap();
     assert_eq!(elder.load(), 1);
     elder.put(value, at(&limits(), 4));

@@ -65,7 +65,7 @@ impl Play {
     fn call(&mut self) -> (Verdict, Vec<String>) {
         self.now += 1;
         let request = Request {
-            port: 80,
+            port: 80.into(),
             exclude: &[],
             wish: None,
             held_bytes: 0,

@@ -145,7 +145,7 @@ impl World {
             Event::Call(taste) => {
                 let wish = wish(*taste);
                 let request = Request {
-                    port: 80,
+                    port: 80.into(),
                     exclude: &[],
                     wish: wish.as_ref(),
                     held_bytes: 1,

@@ -18,7 +18,7 @@ use roost_core::{
 use roost_wire::MachineState::{
     Created, Started, Starting, Stopped, Stopping, Suspended, Suspending,
 };
-use roost_wire::{MachineState, Name};
+use roost_wire::{MachineState, Name, TransportPort};
 use serde_json::json;
 
 struct Play {
@@ -61,7 +61,7 @@ impl Play {
     fn call_as(&mut self, exclude: &[Name], wish: Option<&Wish>) -> Verdict {
         self.now += 1;
         let request = Request {
-            port: 80,
+            port: 80.into(),
             exclude,
             wish,
             held_bytes: 0,
@@ -421,10 +421,10 @@ fn reports_load_and_peak() {
     play.put("m1", Started);
     let grants: Vec<Grant> = (0..2).map(|_| play.used()).collect();
     play.release(&grants[0]);
-    assert_eq!(play.state.report_load(), [("m1".into(), 8080, 1, 2)]);
+    assert_eq!(play.state.report_load(), [("m1".into(), 8080.into(), 1, 2)]);
     assert!(play.state.is_active());
     play.release(&grants[1]);
-    assert_eq!(play.state.report_load(), [("m1".into(), 8080, 0, 1)]);
+    assert_eq!(play.state.report_load(), [("m1".into(), 8080.into(), 0, 1)]);
     assert!(!play.state.is_active());
     assert_eq!(play.state.report_load(), []);
 }
@@ -541,4 +541,103 @@ fn regions_in_their_order() {
     assert_eq!(play.wished(&wish(None, &["syd"], false)).len(), 2);
     assert_eq!(play.wished(&wish(None, &["syd", "any"], true)).len(), 2);
     assert_eq!(play.wished(&wish(Some("m1"), &["eu"], true)), "m1");
+}
+
+/// A Machine with a TCP and a UDP service, both on port 80 → 8080.
+fn both(play: &mut Play, state: MachineState) -> Vec<String> {
+    let service = |protocol| {
+        json!({"protocol": protocol, "internal_port": 8080, "ports": [{"port": 80}],
+            "concurrency": {"hard_limit": 2}})
+    };
+    play.put_with(
+        "m1",
+        state,
+        json!({"services": [service("tcp"), service("udp")]}),
+    )
+}
+
+fn call_udp(play: &mut Play) -> Verdict {
+    play.now += 1;
+    let request = Request {
+        port: TransportPort::udp(80),
+        exclude: &[],
+        wish: None,
+        held_bytes: 0,
+    };
+    let moment = at(&play.limits, play.now);
+    let (verdict, effects) = play.state.acquire(request, moment);
+    play.said = words(&effects);
+    verdict
+}
+
+fn used_udp(play: &mut Play) -> Grant {
+    match call_udp(play) {
+        Verdict::Use(grant) => grant,
+        other => panic!("expected a unit at once, got {other:?}"),
+    }
+}
+
+/// A datagram that a proven Machine refuses.
+fn refuse_udp(play: &mut Play) {
+    let grant = used_udp(play);
+    assert!(grant.proven);
+    play.state.refused(grant.key);
+    play.release(&grant);
+}
+
+/// The same port over TCP and over UDP are two services: each has its load and limit, and its own report.
+#[test]
+fn udp_is_counted_apart() {
+    let mut play = Play::new();
+    both(&mut play, Started);
+    let _ = (play.used(), play.used());
+    let grant = used_udp(&mut play);
+    let lines = [
+        ("m1".into(), 8080.into(), 2, 2),
+        ("m1".into(), TransportPort::udp(8080), 1, 1),
+    ];
+    assert_eq!(play.state.report_load(), lines);
+    assert!(grant.proven);
+    play.release(&grant);
+    assert!(matches!(call_udp(&mut play), Verdict::Use(_)));
+}
+
+/// A UDP port is not tried: one of those who wait gets the Machine once it is started, and the others once
+/// something was taken or the first has gone; no other Machine is woken meanwhile.
+#[test]
+fn udp_sends_one_ahead() {
+    let mut play = Play::new();
+    both(&mut play, Stopped);
+    assert!(matches!(call_udp(&mut play), Verdict::Wait { .. }));
+    assert_eq!(play.said, ["wake m1"]);
+    assert!(both(&mut play, Starting).is_empty());
+    assert_eq!(both(&mut play, Started), ["grant 1 m1"]);
+    let other = json!({"services": [{"protocol": "udp", "internal_port": 8080,
+        "ports": [{"port": 80}]}]});
+    play.put_with("m2", Stopped, other);
+    assert!(matches!(call_udp(&mut play), Verdict::Wait { .. }));
+    assert!(play.said.is_empty());
+}
+
+/// A Machine that refused gets one call, and the others when that one gives up or something was taken.
+#[test]
+fn udp_is_proven_by_what_is_taken() {
+    let mut play = Play::new();
+    both(&mut play, Started);
+    refuse_udp(&mut play);
+    let taken = used_udp(&mut play);
+    assert!(!taken.proven);
+    assert!(matches!(call_udp(&mut play), Verdict::Wait { .. }));
+    let moment = at(&play.limits, play.now);
+    let (after, effects) = play.state.accepted(taken.key, moment);
+    assert_eq!(
+        (after.is_some(), words(&effects)),
+        (true, vec!["grant 1 m1".to_owned()])
+    );
+    assert!(play.state.accepted(taken.key, moment).0.is_none());
+    play.release(&taken);
+    refuse_udp(&mut play);
+    let gives_up = used_udp(&mut play);
+    assert!(matches!(call_udp(&mut play), Verdict::Wait { .. }));
+    assert_eq!(play.release(&gives_up), ["grant 2 m1"]);
 }

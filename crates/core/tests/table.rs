@@ -10,16 +10,24 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use proptest::prelude::*;
-use roost_core::{Call, Offer, Table, Touched};
+use roost_core::{Call, Offer, Place, Table, Touched};
 use roost_wire::{
-    Address, App, Change, Entity, Handler, Kind, Machine, Name, Port, Service, State,
+    Address, App, Change, Entity, Handler, Kind, Machine, Name, Port, Protocol, Service, State,
 };
 use serde_json::{Value, json};
 
 const PORTS: [u16; 3] = [80, 81, 443];
+const SPANS: [(u16, Option<u16>); 5] = [
+    (80, None),
+    (81, None),
+    (443, None),
+    (80, Some(81)),
+    (81, Some(443)),
+];
+const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
 fn network(id: u8, public: bool) -> Entity {
     let value =
@@ -44,6 +52,26 @@ fn at(network: u8, ip: &str) -> Value {
 
 fn machine(id: u8, app: u8, ports: &[u16], allowed: Option<&[String]>) -> Entity {
     handling(id, app, ports, &[], allowed)
+}
+
+/// What a Machine of the random changes offers.
+type Offered = (Protocol, Vec<(u16, Option<u16>)>, Vec<&'static str>);
+
+fn offering(id: u8, app: u8, services: &[Offered], allowed: Option<&[String]>) -> Entity {
+    let service = |(protocol, spans, handlers): &Offered| {
+        let port = |(first, last)| json!({"port": first, "end_port": last, "handlers": handlers});
+        let ports: Vec<_> = spans.iter().copied().map(port).collect();
+        json!({"protocol": protocol, "internal_port": 8080, "ports": ports, "allowed_apps": allowed})
+    };
+    let services: Vec<_> = services.iter().map(service).collect();
+    let value = json!({"id": format!("m{id}"), "app": format!("a{app}"), "network": "0",
+        "state": "stopped", "services": services});
+    Entity::Machine(serde_json::from_value(value).unwrap())
+}
+
+fn offered() -> impl Strategy<Value = Offered> {
+    let spans = prop::collection::vec(prop::sample::select(SPANS.to_vec()), 0..3);
+    (prop::sample::select(PROTOCOLS.to_vec()), spans, handlers())
 }
 
 /// A Machine with handlers on its ports.
@@ -110,11 +138,15 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         (0..3_u8, any::<bool>()).prop_map(|(id, public)| Change::Put(network(id, public))),
         apps().prop_map(Change::Put),
-        (0..6_u8, 0..4_u8, ports(), handlers(), allowed).prop_map(
-            |(id, app, ports, handlers, allowed)| {
-                Change::Put(handling(id, app, &ports, &handlers, allowed.as_deref()))
-            }
-        ),
+        (
+            0..6_u8,
+            0..4_u8,
+            prop::collection::vec(offered(), 0..3),
+            allowed
+        )
+            .prop_map(|(id, app, services, allowed)| {
+                Change::Put(offering(id, app, &services, allowed.as_deref()))
+            }),
         (0..3_u8).prop_map(|id| Change::Del(Kind::Network, id.to_string().into())),
         (0..4_u8).prop_map(|id| Change::Del(Kind::App, format!("a{id}").into())),
         (0..6_u8).prop_map(|id| Change::Del(Kind::Machine, format!("m{id}").into())),
@@ -132,14 +164,38 @@ fn apply(table: &mut Table, change: Change) -> Touched {
     }
 }
 
-/// The services of an app's Machines that serve a port.
-fn serving<'s>(state: &'s State, app: &str, port: u16) -> Vec<&'s Service> {
+/// The ports and ranges that an app's Machines offer; what overlaps an earlier one of its Machine does not
+/// count.
+fn offers_of<'s>(state: &'s State, app: &str, over: Protocol) -> Vec<(&'s Service, &'s Port)> {
     let machines = state.machines.values();
-    let of_app = machines.filter(|machine: &&Machine| *machine.app == *app);
-    of_app
-        .flat_map(|machine| machine.services.iter())
-        .filter(|service| service.ports.iter().any(|one| one.port == port))
-        .collect()
+    let mut all = Vec::new();
+    for machine in machines.filter(|machine: &&Machine| *machine.app == *app) {
+        let mut mine: Vec<(&Service, &Port)> = Vec::new();
+        for service in machine.services.iter().filter(|one| one.protocol == over) {
+            for port in &service.ports {
+                if !mine
+                    .iter()
+                    .any(|(_, one)| one.span().any(|at| port.has(at)))
+                {
+                    mine.push((service, port));
+                }
+            }
+        }
+        all.extend(mine);
+    }
+    all
+}
+
+/// The services of an app's Machines that serve a port, with what they say of it.
+fn serving<'s>(
+    state: &'s State,
+    app: &str,
+    over: Protocol,
+    port: u16,
+) -> Vec<(&'s Service, &'s Port)> {
+    let mut all = offers_of(state, app, over);
+    all.retain(|(_, one)| one.has(port));
+    all
 }
 
 /// How much a word about a port counts against others, as lower numbers.
@@ -149,10 +205,9 @@ fn rank(port: &Port) -> (bool, bool) {
 }
 
 /// The best rank of what an app's Machines say of a port.
-fn best_rank(state: &State, app: &str, port: u16) -> Option<(bool, bool)> {
-    let serving = serving(state, app, port).into_iter();
-    let ports = serving.flat_map(|service| service.ports.iter());
-    ports.filter(|one| one.port == port).map(rank).min()
+fn best_rank(state: &State, app: &str, over: Protocol, port: u16) -> Option<(bool, bool)> {
+    let serving = serving(state, app, over, port).into_iter();
+    serving.map(|(_, one)| rank(one)).min()
 }
 
 fn addresses(state: &State) -> impl Iterator<Item = (&App, &Address)> {
@@ -161,15 +216,29 @@ fn addresses(state: &State) -> impl Iterator<Item = (&App, &Address)> {
 }
 
 /// Where a network has to be listened, computed from all there is.
-fn places(state: &State, network: &str) -> Vec<SocketAddr> {
+fn places(state: &State, network: &str) -> Vec<Place> {
     let public = state.networks.get(network).is_some_and(|one| one.public);
     let mut all = BTreeSet::new();
     for (app, address) in addresses(state).filter(|(_, one)| *one.network == *network) {
-        for port in PORTS.into_iter().filter(|port| address.offers(*port)) {
-            if !serving(state, &app.id, port).is_empty() {
-                let any = IpAddr::from([0_u16; 8]);
-                let ip = if public { address.ip } else { any };
-                all.insert(SocketAddr::new(ip, port));
+        let any = IpAddr::from([0_u16; 8]);
+        let ip = if public { address.ip } else { any };
+        for protocol in PROTOCOLS {
+            for (_, port) in offers_of(state, &app.id, protocol) {
+                let (first, last) = port.span().into_inner();
+                let mut add = |first, last| {
+                    all.insert(Place {
+                        protocol,
+                        ip,
+                        first,
+                        last,
+                    })
+                };
+                if address.ports.is_none() {
+                    add(first, last);
+                }
+                for chosen in address.ports.iter().flatten().filter(|at| port.has(**at)) {
+                    add(*chosen, *chosen);
+                }
             }
         }
     }
@@ -177,8 +246,8 @@ fn places(state: &State, network: &str) -> Vec<SocketAddr> {
 }
 
 /// Which of the four apps may call a port of an app, and whether somebody of no app may.
-fn admitted(state: &State, app: &App, port: u16) -> Vec<bool> {
-    let serving = serving(state, &app.id, port);
+fn admitted(state: &State, app: &App, over: Protocol, port: u16) -> Vec<bool> {
+    let serving = serving(state, &app.id, over, port);
     let in_list = |list: &[Name], caller: u8| {
         let (org, name) = (org_of(caller), format!("a{caller}"));
         let full = format!("{org}/{name}");
@@ -186,7 +255,9 @@ fn admitted(state: &State, app: &App, port: u16) -> Vec<bool> {
         list.any(|one| **one == *full || (*app.org == *org && **one == *name))
     };
     let may = |caller: Option<u8>| {
-        let lists = serving.iter().filter_map(|one| one.allowed_apps.as_ref());
+        let lists = serving
+            .iter()
+            .filter_map(|(one, _)| one.allowed_apps.as_ref());
         lists
             .into_iter()
             .all(|list| caller.is_some_and(|caller| in_list(list, caller)))
@@ -209,20 +280,29 @@ fn admits(offer: &Offer<'_>) -> Vec<bool> {
 fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
     for (app, address) in addresses(state) {
         let (network, ip) = (&address.network, address.ip);
-        for port in PORTS {
-            let served = !serving(state, &app.id, port).is_empty();
+        for (protocol, port) in PROTOCOLS
+            .into_iter()
+            .flat_map(|one| PORTS.map(|at| (one, at)))
+        {
+            let served = !serving(state, &app.id, protocol, port).is_empty();
             let offered = address.offers(port);
-            let at = SocketAddr::new(ip, port);
-            let named_there = table.apps_at(network, at).contains(&app.id);
-            prop_assert_eq!(named_there, served && offers(app, network, at));
-            match table.call(network, ip, port) {
+            let at = Place {
+                protocol,
+                ip,
+                first: port,
+                last: port,
+            };
+            let named_there = table.apps_at(network, &at).contains(&app.id);
+            prop_assert_eq!(named_there, served && offers(app, network, &at));
+            match table.call_over(protocol, network, ip, port) {
                 Call::Shared => prop_assert!(address.shared),
                 Call::NotServed(found) => prop_assert!(found.id == app.id && !served),
                 Call::NotHere(found) => prop_assert!(found.id == app.id && served && !offered),
                 Call::Offered(offer) => {
                     prop_assert!(offer.app.id == app.id && served && offered);
-                    prop_assert_eq!(admits(&offer), admitted(state, app, port));
-                    prop_assert_eq!(Some(rank(offer.port)), best_rank(state, &app.id, port));
+                    prop_assert_eq!(admits(&offer), admitted(state, app, protocol, port));
+                    let best = best_rank(state, &app.id, protocol, port);
+                    prop_assert_eq!(Some(rank(offer.port)), best);
                 }
                 Call::Unknown => prop_assert!(false, "nobody at {}", ip),
             }
@@ -246,9 +326,9 @@ fn check_calls(table: &Table, state: &State) -> Result<(), TestCaseError> {
 }
 
 /// Whether any address of an app is this one and offers the port.
-fn offers(app: &App, network: &str, at: SocketAddr) -> bool {
+fn offers(app: &App, network: &str, at: &Place) -> bool {
     let mut addresses = app.addresses.iter();
-    addresses.any(|one| one.ip == at.ip() && *one.network == *network && one.offers(at.port()))
+    addresses.any(|one| one.ip == at.ip && *one.network == *network && one.offers(at.first))
 }
 
 /// The first app that has a shared address and a name, and serves the port there.
@@ -257,7 +337,7 @@ fn named<'s>(state: &'s State, at: &Address, port: u16, host: &str) -> Option<&'
         let same = address.network == at.network && address.ip == at.ip && address.shared;
         same && address.offers(port)
             && app.hosts.iter().any(|one| **one == *host)
-            && !serving(state, &app.id, port).is_empty()
+            && !serving(state, &app.id, Protocol::Tcp, port).is_empty()
     });
     sharing.next().map(|(app, _)| &app.id)
 }
@@ -281,7 +361,7 @@ proptest! {
     fn indexes_follow_changes(changes in prop::collection::vec(change(), 1..60)) {
         let (mut table, mut state) = (Table::new(), State::default());
         for change in changes {
-            let before: HashMap<u8, BTreeSet<SocketAddr>> = (0..3)
+            let before: HashMap<u8, BTreeSet<Place>> = (0..3)
                 .map(|net| (net, table.places(&net.to_string()).into_iter().collect()))
                 .collect();
             let old = state.clone();

@@ -10,7 +10,7 @@ use roost_core::{
     Refusal, Request, Run, RunWish, Verdict, WaiterId, Wish,
 };
 use roost_replay::{Cached, Directive, Invalid, Lookup, ReplayCache};
-use roost_wire::{Elder, Level, Machine, Name, Up, Wished};
+use roost_wire::{Elder, Level, Machine, Name, TransportPort, Up, Wished};
 use tokio::sync::oneshot;
 
 use crate::shared::{Config, Shared, lock};
@@ -167,7 +167,7 @@ impl AppHandle {
             context.shared.heir.tell(Elder::Release {
                 app: self.name.clone(),
                 machine: grant.machine.id.clone(),
-                port: grant.internal_port,
+                port: grant.inner(),
             });
         }
         let (takes_calls, effects) = cell.state.release(grant.key, fate, context.moment());
@@ -196,7 +196,7 @@ impl AppHandle {
             shared.heir.tell(Elder::Unreachable {
                 app: self.name.clone(),
                 machine: grant.machine.id.clone(),
-                port: grant.internal_port,
+                port: grant.inner(),
             });
         }
     }
@@ -293,6 +293,21 @@ impl AppHandle {
         self.run(&mut cell, effects, early, context.shared);
     }
 
+    /// What the holder of a unit sent was taken.
+    pub(crate) fn accepted(self: &Arc<Self>, grant: &Grant, context: Context<'_>) {
+        let mut cell = lock(&self.cell);
+        let (after, effects) = cell.state.accepted(grant.key, context.moment());
+        if let Some(after_us) = after {
+            let (machine, port) = (grant.machine.id.clone(), grant.internal_port);
+            context.shared.up(Up::Ready {
+                machine,
+                port,
+                after_us,
+            });
+        }
+        self.run(&mut cell, effects, None, context.shared);
+    }
+
     /// Whether a port has still to be tried.
     pub(crate) fn probe_wish(&self, probe: &Probe) -> ProbeWish {
         lock(&self.cell)
@@ -357,7 +372,7 @@ impl AppHandle {
         self: &Arc<Self>,
         waiter: WaiterId,
         machine: &Arc<Machine>,
-        port: u16,
+        port: TransportPort,
         context: Context<'_>,
     ) {
         let mut cell = lock(&self.cell);
@@ -391,7 +406,7 @@ impl AppHandle {
     pub(crate) fn count_units(
         self: &Arc<Self>,
         machine: &str,
-        port: u16,
+        port: TransportPort,
         units: u32,
         shared: &Shared,
     ) -> Vec<Grant> {

@@ -33,6 +33,11 @@ impl Budget {
         }
     }
 
+    /// How many of the connections may be flows of datagrams: these cost a caller nothing to begin.
+    pub(crate) const fn flows(connections: usize) -> usize {
+        connections / 2
+    }
+
     /// How many of the connections callers from outside may have.
     pub(crate) const fn from_outside(connections: usize) -> usize {
         connections / 2

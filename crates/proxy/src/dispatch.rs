@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use roost_core::{Call, Handling, Offer, Table};
-use roost_wire::{Handler, Level, Machine, Name, Port};
+use roost_wire::{Handler, Level, Machine, Name, Port, Protocol};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
@@ -147,13 +147,27 @@ impl Inbound {
             match table.call(&self.network, local.ip(), local.port()) {
                 Call::Shared => return Decision::AskName,
                 Call::Unknown => return Decision::Refuse,
-                Call::Offered(offer) => self.admit(&table, offer),
+                Call::Offered(offer) => self.admit(&table, offer, check_handlers),
                 Call::NotServed(app) => Err(Denial::new(&app.id, Reason::NotServed)),
                 Call::NotHere(app) => Err(Denial::new(&app.id, Reason::NotHere)),
             }
         };
         let target = self.target(worker, admitted, None);
         target.map_or(Decision::Refuse, Decision::Serve)
+    }
+
+    /// Where a flow of datagrams goes, `None` when nowhere: nobody can say by a name whom it means.
+    pub(crate) fn flow_target(&self, worker: &Rc<Worker>) -> Option<Target> {
+        let admitted = {
+            let (table, local) = (worker.shared.table(), self.local);
+            match table.call_over(Protocol::Udp, &self.network, local.ip(), local.port()) {
+                Call::Shared | Call::Unknown => return None,
+                Call::Offered(offer) => self.admit(&table, offer, no_handlers),
+                Call::NotServed(app) => Err(Denial::new(&app.id, Reason::NotServed)),
+                Call::NotHere(app) => Err(Denial::new(&app.id, Reason::NotHere)),
+            }
+        };
+        self.target(worker, admitted, None)
     }
 
     /// What the caller means by a name in lower case, at an address that several apps share.
@@ -164,7 +178,7 @@ impl Inbound {
                 Some(offer) if offer.port.accept_proxy_proto => {
                     Err(Denial::new(&offer.app.id, Reason::Unnamed))
                 }
-                Some(offer) => self.admit(&table, offer),
+                Some(offer) => self.admit(&table, offer, check_handlers),
                 None => return Named::Nobody,
             }
         };
@@ -172,14 +186,19 @@ impl Inbound {
         target.map_or(Named::Denied, Named::App)
     }
 
-    fn admit(&self, table: &Table, offer: Offer<'_>) -> Result<Admitted, Denial> {
+    fn admit(
+        &self,
+        table: &Table,
+        offer: Offer<'_>,
+        check: impl Fn(&Offer<'_>) -> Result<(), Denial>,
+    ) -> Result<Admitted, Denial> {
         let known = offer.is_guarded() || offer.port.is_http();
         let caller = known.then(|| self.caller(table)).flatten();
         if !may_call(table, &offer, caller) {
             let reason = Reason::NotAllowed(caller.cloned());
             return Err(Denial::new(&offer.app.id, reason));
         }
-        check_handlers(&offer)?;
+        check(&offer)?;
         Ok(Admitted {
             app: offer.app.id.clone(),
             port: offer.port.clone(),
@@ -283,14 +302,22 @@ fn check_handlers(offer: &Offer<'_>) -> Result<(), Denial> {
     }
 }
 
+/// Refuses any handler: none is for datagrams.
+fn no_handlers(offer: &Offer<'_>) -> Result<(), Denial> {
+    match offer.port.handlers.first() {
+        Some(handler) => Err(Denial::new(&offer.app.id, Reason::Handler(*handler))),
+        None => Ok(()),
+    }
+}
+
 /// Counts an open client connection while it lives.
-struct Counted {
+pub(crate) struct Counted {
     shared: Arc<Shared>,
     public: bool,
 }
 
 impl Counted {
-    fn new(shared: &Arc<Shared>, public: bool) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, public: bool) -> Self {
         shared.connections.fetch_add(1, Ordering::Relaxed);
         if public {
             shared.from_outside.fetch_add(1, Ordering::Relaxed);

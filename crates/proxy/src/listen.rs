@@ -1,8 +1,9 @@
 //! The listeners of one worker thread: one per network namespace and external port, whatever the
-//! number of apps, or per address and port where the network is public. Every worker has its own socket
-//! at the same place, so the kernel spreads connections and each stays on its thread.
+//! number of apps, one for all port ranges together, or one per address and port where the network is
+//! public. Every worker has its own socket at the same place, so the kernel spreads connections and each
+//! stays on its thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use roost_wire::{Level, Name};
+use roost_core::Place;
+use roost_wire::{Level, Name, Protocol};
 use socket2::TcpKeepalive;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, spawn_local};
@@ -19,8 +21,10 @@ use tokio::task::{AbortHandle, spawn_local};
 use crate::applog::Text;
 use crate::dispatch::dispatch;
 use crate::dns;
-use crate::netns::Netns;
+use crate::netns::{Netns, RANGES};
+use crate::shared::Shared;
 use crate::sockets::Held;
+use crate::udp::Taker;
 use crate::worker::Worker;
 
 /// How long accepting rests when the process has no room for another connection.
@@ -30,6 +34,8 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(60))
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
+/// Ports of a range at a public address: each is a socket, since no rule of ours may touch the host's traffic.
+const PUBLIC_RANGE: usize = 256;
 /// How long until a listener that could not be opened is tried again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
@@ -42,8 +48,8 @@ pub(crate) struct Listeners {
 
 struct Open {
     netns: Arc<Netns>,
-    /// The tasks that accept at a place: one, or one for each socket that was inherited.
-    places: HashMap<SocketAddr, Vec<Task>>,
+    /// The tasks that accept at each single port: one, or one for each socket that was inherited.
+    sockets: HashMap<Place, Vec<Task>>,
     dns: Option<dns::Server>,
     public: bool,
     /// Looks again later at what could not be opened.
@@ -51,6 +57,12 @@ struct Open {
 }
 
 struct Task(AbortHandle);
+
+impl Task {
+    fn spawn(task: impl Future<Output = ()> + 'static) -> Self {
+        Self(spawn_local(task).abort_handle())
+    }
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
@@ -85,7 +97,7 @@ impl Listeners {
         }
         let new = || Open {
             netns,
-            places: HashMap::new(),
+            sockets: HashMap::new(),
             dns: None,
             public: false,
             retry: None,
@@ -97,11 +109,19 @@ impl Listeners {
             (table.places(network), public)
         };
         open.public = public;
-        open.places.retain(|at, _| wanted.binary_search(at).is_ok());
-        shared.unbound.retain(network, &wanted);
         let mailbox = self.mailbox;
         let mut fine = open.serve_names(&self.worker, network, mailbox, !public);
-        for at in wanted {
+        let mut sockets = BTreeSet::new();
+        for place in &wanted {
+            match sockets_of(place, public) {
+                Ok(needed) => sockets.extend(needed),
+                Err(error) => cannot(&self.worker.shared, network, place, &error),
+            }
+        }
+        open.sockets.retain(|at, _| sockets.contains(at));
+        let stays = |at: &Place| sockets.contains(at) || wanted.binary_search(at).is_ok();
+        shared.unbound.retain(network, stays);
+        for at in sockets {
             fine &= open.listen(&self.worker, network, mailbox, at);
         }
         if !fine {
@@ -111,12 +131,17 @@ impl Listeners {
 
     /// Opens or closes one place of a network; the rest of it is as the table asks already, or will be
     /// looked at as a whole.
-    pub(crate) fn reconcile_at(&mut self, network: &Name, at: SocketAddr) {
+    pub(crate) fn reconcile_at(&mut self, network: &Name, at: Place) {
+        if at.is_range() {
+            // Ranges share sockets.
+            self.reconcile(network);
+            return;
+        }
         let Some(open) = self.networks.get_mut(network) else {
             return;
         };
         if !self.worker.shared.table().is_place(network, &at) {
-            open.places.remove(&at);
+            open.sockets.remove(&at);
             self.worker.shared.unbound.remove(network, at);
         } else if !open.listen(&self.worker, network, self.mailbox, at) {
             open.look_again(&self.worker, network, self.mailbox);
@@ -141,36 +166,51 @@ impl Listeners {
 }
 
 impl Open {
-    /// Listens at a place; `false` when that is not possible now.
-    fn listen(
-        &mut self,
-        worker: &Rc<Worker>,
-        network: &Name,
-        mailbox: usize,
-        at: SocketAddr,
-    ) -> bool {
-        if self.places.contains_key(&at) {
+    /// Listens at a single port; `false` when that is not possible now.
+    fn listen(&mut self, worker: &Rc<Worker>, network: &Name, mailbox: usize, at: Place) -> bool {
+        if self.sockets.contains_key(&at) {
             return true;
         }
-        match open_listeners(worker, &self.netns, at, mailbox) {
-            Ok(listeners) => {
-                let public = self.public;
-                let accept =
-                    |listener| accept_all(worker.clone(), network.clone(), public, listener);
-                let tasks = listeners.into_iter().map(accept);
-                let tasks = tasks.map(|task| Task(spawn_local(task).abort_handle()));
-                self.places.insert(at, tasks.collect());
+        match self.open(worker, network, mailbox, at) {
+            Ok(tasks) => {
+                self.sockets.insert(at, tasks);
                 worker.shared.unbound.remove(network, at);
                 true
             }
             Err(error) => {
-                tracing::warn!(%network, %at, %error, "cannot listen");
-                if self.public && worker.shared.unbound.add(network, at) {
-                    tell_apps(worker, network, at, &error);
+                tracing::warn!(%network, at = %at.at(), %error, "cannot listen");
+                if self.public {
+                    cannot(&worker.shared, network, &at, &error);
                 }
                 false
             }
         }
+    }
+
+    fn open(
+        &self,
+        worker: &Rc<Worker>,
+        network: &Name,
+        mailbox: usize,
+        place: Place,
+    ) -> io::Result<Vec<Task>> {
+        let (public, at) = (self.public, place.at());
+        if place.protocol != Protocol::Udp {
+            let listeners = open_listeners(worker, &self.netns, at, mailbox)?.into_iter();
+            let accept = |listener| accept_all(worker.clone(), network.clone(), public, listener);
+            return Ok(listeners.map(accept).map(Task::spawn).collect());
+        }
+        let sockets = worker.shared.sockets.udp(&self.netns, at, mailbox)?;
+        let take = |socket| {
+            let netns = self.netns.clone();
+            Taker::new(worker.clone(), network.clone(), public, netns, (at, socket))
+        };
+        let takers: io::Result<Vec<Taker>> = sockets.into_iter().map(take).collect();
+        Ok(takers?
+            .into_iter()
+            .map(Taker::run)
+            .map(Task::spawn)
+            .collect())
     }
 
     /// Serves DNS where that is `wanted`; `false` when it is not possible now.
@@ -205,20 +245,44 @@ impl Open {
             return;
         };
         let network = network.clone();
-        let later = spawn_local(async move {
+        self.retry = Some(Task::spawn(async move {
             tokio::time::sleep(REOPEN_AFTER).await;
             mailbox.look_at(&network);
-        });
-        self.retry = Some(Task(later.abort_handle()));
+        }));
+    }
+}
+
+/// The sockets that are needed to listen at a place.
+fn sockets_of(place: &Place, public: bool) -> io::Result<Vec<Place>> {
+    let single = |ip, port| Place::single(place.protocol, SocketAddr::new(ip, port));
+    if !place.is_range() {
+        return Ok(vec![*place]);
+    }
+    if !public {
+        return Ok(vec![single(RANGES.ip(), RANGES.port())]);
+    }
+    if place.ports().len() > PUBLIC_RANGE {
+        let message = format!("a range at a public address has at most {PUBLIC_RANGE} ports");
+        return Err(io::Error::other(message));
+    }
+    let ports = place.ports();
+    Ok(ports.map(|port| single(place.ip, port)).collect())
+}
+
+/// A place that cannot be listened at: the apps are told the first time.
+fn cannot(shared: &Shared, network: &Name, at: &Place, error: &io::Error) {
+    if shared.unbound.add(network, *at) {
+        tell_apps(shared, network, at, error);
     }
 }
 
 /// Says in the logs of the apps that would be called at a place that it cannot be listened at.
-fn tell_apps(worker: &Worker, network: &Name, at: SocketAddr, error: &io::Error) {
-    let shared = &worker.shared;
+pub(crate) fn tell_apps(shared: &Shared, network: &Name, at: &Place, error: &io::Error) {
     let apps = shared.table().apps_at(network, at);
+    let end = at.is_range().then(|| format!("-{}", at.last));
+    let (begin, end) = (at.at(), end.unwrap_or_default());
     for app in apps {
-        let text = || Text::from(format!("nobody can call {at}: {error}"));
+        let text = || Text::from(format!("nobody can call {begin}{end}: {error}"));
         shared.log_with(Level::Warn, &app, None, Some("RL01"), text);
     }
 }

@@ -2,10 +2,9 @@
 //! look at again, never a queue of changes.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use roost_core::{Release, Touched};
+use roost_core::{Place, Release, Touched};
 use roost_wire::Name;
 use tokio::sync::{Notify, oneshot};
 
@@ -24,7 +23,7 @@ pub(crate) struct Mail {
     /// Networks whose listening may have changed.
     pub(crate) networks: HashSet<Name>,
     /// Single places of networks likewise.
-    pub(crate) places: HashSet<(Name, SocketAddr)>,
+    pub(crate) places: HashSet<(Name, Place)>,
     /// Addresses whose connections have to end.
     pub(crate) released: HashSet<Release>,
     /// Machines whose unused connections have to be closed.

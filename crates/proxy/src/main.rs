@@ -27,15 +27,18 @@ mod netns;
 mod phase;
 mod probe;
 mod proxy_proto;
+mod ranges;
 mod relay;
 mod replay;
 mod route;
 mod seldom;
 mod shared;
 mod sockets;
+mod source;
 mod splice;
 mod tcp;
 mod tls;
+mod udp;
 mod unbound;
 mod worker;
 
@@ -97,6 +100,14 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     let of_checks = weak.clone();
     spawn("probe", move || probe::run(&jobs, &weak))?;
     spawn("checks", move || run_checks(orders, of_checks))?;
+    let ranges = shared.clone();
+    spawn("ranges", move || match new_runtime() {
+        Ok(runtime) => runtime.block_on(ranges::run(ranges)),
+        Err(error) => {
+            tracing::error!(%error, "port ranges are not served");
+            std::process::exit(1);
+        }
+    })?;
     for index in 0..arguments.threads {
         let shared = shared.clone();
         spawn(&format!("worker-{index}"), move || match new_runtime() {

@@ -7,13 +7,19 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpTransparent;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use socket2::{Domain, Protocol, Socket, Type};
+
+/// Where the calls to all port ranges of a namespace are led to, see [`crate::ranges`]. No packet from a
+/// Machine can name this address, and it is in nobody's way.
+pub(crate) const RANGES: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 1);
 
 /// Connections that may wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
@@ -74,6 +80,16 @@ impl Netns {
         })
     }
 
+    /// A new non-blocking IPv4 socket for datagrams to and from a Machine, connected to `to`.
+    pub(crate) fn udp4_to(&self, to: SocketAddrV4) -> io::Result<UdpSocket> {
+        let socket = self.within(|| {
+            let kind = Type::DGRAM.nonblocking().cloexec();
+            Socket::new(Domain::IPV4, kind, Some(Protocol::UDP))
+        })?;
+        socket.connect(&SocketAddr::from(to).into())?;
+        Ok(socket.into())
+    }
+
     /// A listening non-blocking TCP socket; several threads may bind the same address. An address
     /// that the namespace does not have yet may be bound too.
     pub(crate) fn listen(&self, at: SocketAddr) -> io::Result<TcpListener> {
@@ -99,6 +115,9 @@ impl Netns {
         }
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
+        if at == RANGES {
+            setsockopt(&socket, IpTransparent, &true)?;
+        }
         socket.bind(&at.into())?;
         Ok(socket)
     }

@@ -2,17 +2,18 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use roost_core::{Fate, Grant, Refusal};
 use roost_wire::{LoadUnit, Machine, Name, Port, Protocol, Service};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 pub(crate) use crate::app::AppHandle;
 use crate::app::Granted;
 use crate::group::Member;
+use crate::netns::Netns;
 use crate::proxy_proto::Proxied;
 use crate::shared::Shared;
 use crate::worker::Worker;
@@ -155,7 +156,7 @@ impl Slot {
         let mut services = self.value().services.iter();
         services
             .find(|one| one.protocol == Protocol::Tcp && one.internal_port == self.internal_port())
-            .and_then(|service| service.ports.iter().find(|one| one.port == number))
+            .and_then(|service| service.ports.iter().find(|one| one.has(number)))
     }
 
     fn service(&self) -> Option<&Service> {
@@ -167,7 +168,7 @@ impl Slot {
     /// Whether the Machine is spoken to in HTTP/2 for those who call an external port.
     pub(crate) fn speaks_http2(&self, port: u16) -> bool {
         let service = self.service();
-        let port = service.and_then(|service| service.ports.iter().find(|one| one.port == port));
+        let port = service.and_then(|service| service.ports.iter().find(|one| one.has(port)));
         let options = port.and_then(|port| port.http_options.as_deref());
         options.is_some_and(|options| options.h2_backend)
     }
@@ -176,6 +177,37 @@ impl Slot {
     pub(crate) fn unit(&self) -> LoadUnit {
         let service = self.service();
         service.map_or(LoadUnit::Connections, |service| service.concurrency.unit)
+    }
+
+    /// Whether the Machine's port is known to take calls; only with UDP it may be unknown.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.grant.proven
+    }
+
+    /// What was sent to the Machine over UDP was taken.
+    pub(crate) fn accepted(&self) {
+        let config = self.worker.config();
+        let context = self.worker.context(&config);
+        self.app.accepted(&self.grant, context);
+    }
+
+    /// A socket connected to a UDP port of the Machine; the error is about this host.
+    pub(crate) fn datagrams(&self, port: u16) -> io::Result<UdpSocket> {
+        let (netns, ip4) = self.way()?;
+        UdpSocket::from_std(netns.udp4_to(SocketAddrV4::new(ip4, port))?)
+    }
+
+    /// The Machine's port refused a datagram, or a connection: it gets nothing new until it takes something.
+    pub(crate) fn refused(&self) {
+        self.app.refused(&self.grant, &self.worker.shared);
+    }
+
+    /// The namespace and the address by which the Machine is reached.
+    fn way(&self) -> io::Result<(Arc<Netns>, Ipv4Addr)> {
+        let machine = self.value();
+        let missing = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let netns = self.worker.shared.netns(&machine.network);
+        Ok((netns.ok_or_else(missing)?, machine.ip4.ok_or_else(missing)?))
     }
 
     /// Opens a connection to the Machine, within `connect_timeout`. The first call after a wake gives
@@ -211,7 +243,7 @@ impl Slot {
         let (machine, port) = (self.machine(), self.grant.internal_port);
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         if refused {
-            self.app.refused(&self.grant, &self.worker.shared);
+            self.refused();
         }
         let (code, what) = match error.kind() {
             io::ErrorKind::ConnectionRefused => ("PC01", "refused the connection"),

@@ -23,6 +23,7 @@ use crate::seldom::Seldom;
 use crate::sockets::Sockets;
 use crate::splice::Pipes;
 use crate::tls::Store;
+use crate::udp::Totals;
 use crate::unbound::Unbound;
 
 /// Lines for the agent that may wait while it is away or slow.
@@ -47,6 +48,10 @@ pub(crate) struct Shared {
     pub(crate) checker: Checker,
     /// One per worker thread.
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    /// What keeps the rules of port ranges is told here.
+    pub(crate) ranges: Mailbox,
+    /// What flows of datagrams take.
+    pub(crate) udp: Totals,
     /// Client connections that are open.
     pub(crate) connections: AtomicUsize,
     /// Told when the last of them has ended, once the process ends with it.
@@ -144,6 +149,8 @@ impl Shared {
             prober,
             checker,
             mailboxes: (0..threads).map(|_| Arc::new(Mailbox::default())).collect(),
+            ranges: Mailbox::default(),
+            udp: Totals::default(),
             connections: AtomicUsize::new(0),
             quiet: Notify::new(),
             max_connections: budget.connections,

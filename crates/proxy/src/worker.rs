@@ -18,6 +18,7 @@ use crate::http2::Peers;
 use crate::listen::Listeners;
 use crate::route::{RouteError, Slot, Target};
 use crate::shared::{Config, Shared};
+use crate::udp::Flows;
 
 /// How many Machines one call is tried on.
 const MAX_TRIES: usize = 3;
@@ -32,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) peers: Peers,
     /// The client connections, by what ends them.
     pub(crate) groups: Groups,
+    /// The flows of datagrams.
+    pub(crate) flows: Flows,
     /// Who calls, signed.
     pub(crate) sources: Lines,
     config: RefCell<(u64, Arc<Config>)>,
@@ -47,6 +50,7 @@ impl Worker {
             pool: Pool::new(),
             peers: Peers::default(),
             groups: Groups::default(),
+            flows: Flows::default(),
             sources: Lines::default(),
             config,
             random: Cell::new(seed | 1),
@@ -133,7 +137,7 @@ impl Worker {
         let http = target.service_port.is_http();
         loop {
             let request = Request {
-                port: target.port,
+                port: target.port.into(),
                 exclude: &exclude,
                 wish: None,
                 held_bytes,
@@ -173,6 +177,9 @@ impl Worker {
                 if self.shared.stopping() {
                     self.pool.purge_all();
                 }
+                if !self.shared.listens() {
+                    self.flows.turn_all_away();
+                }
                 self.groups.wake_all();
             }
             for network in &mail.networks {
@@ -184,6 +191,7 @@ impl Worker {
             for machine in &mail.purges {
                 self.pool.purge(machine);
                 self.peers.purge(machine);
+                self.flows.turn_away(machine);
             }
             if mail.over {
                 self.groups.end_all();

@@ -138,6 +138,8 @@ pub struct Settings {
     pub tls_handshakes_app: u32,
     /// Requests that a client may have under way on one connection of HTTP/2.
     pub http2_max_streams: u32,
+    /// How long a flow of datagrams lives without one.
+    pub udp_idle_ms: u64,
     /// Waiters of one app.
     pub max_waiters_app: usize,
     /// Waiters of all apps.
@@ -175,6 +177,7 @@ impl Default for Settings {
             tls_handshakes_source: 500,
             tls_handshakes_app: 2_000,
             http2_max_streams: 128,
+            udp_idle_ms: 60_000,
             max_waiters_app: 1_024,
             max_waiters: 16_384,
             replay_body_bytes: 1 << 20,

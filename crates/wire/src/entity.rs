@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -213,24 +214,29 @@ pub struct Service {
 }
 
 /// Transport protocol of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// TCP.
     #[default]
     Tcp,
-    /// UDP; not served.
+    /// UDP.
     Udp,
     /// Something newer than this crate; not served.
     #[serde(other)]
     Other,
 }
 
-/// One external port.
+/// One external port, or a range of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
-    /// The external port.
+    /// The external port, or the first of a range.
     pub port: u16,
+    /// The last port of a range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_port: Option<u16>,
     /// What is done to the bytes; none means raw TCP.
     #[serde(default)]
     pub handlers: Vec<Handler>,
@@ -252,6 +258,16 @@ pub struct Port {
 }
 
 impl Port {
+    /// The external ports.
+    pub fn span(&self) -> RangeInclusive<u16> {
+        self.port..=self.end_port.unwrap_or(self.port).max(self.port)
+    }
+
+    /// Whether an external port is this one or in the range.
+    pub fn has(&self, port: u16) -> bool {
+        self.span().contains(&port)
+    }
+
     /// Whether the `http` handler serves it.
     pub fn is_http(&self) -> bool {
         self.handlers.contains(&Handler::Http)

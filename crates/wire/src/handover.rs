@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::entity::{Machine, Name};
+use crate::transport::TransportPort;
 
 /// The version of this conversation. Additions do not change it.
 pub const HANDOVER: u32 = 1;
@@ -40,7 +41,7 @@ pub enum Heir {
         /// The Machine.
         machine: Box<Machine>,
         /// The port to connect to.
-        port: u16,
+        port: TransportPort,
     },
     /// Nothing for one who waits.
     Refuse {
@@ -77,7 +78,7 @@ pub enum Elder {
         app: Name,
         /// Machine, internal port, units.
         #[serde(default)]
-        units: Vec<(Name, u16, u32)>,
+        units: Vec<(Name, TransportPort, u32)>,
         /// Machines that were drained and not put since.
         #[serde(default)]
         draining: Vec<Name>,
@@ -93,7 +94,7 @@ pub enum Elder {
         /// Who waits; a number that the app's waiters do not share.
         waiter: u64,
         /// The external port.
-        port: u16,
+        port: TransportPort,
         /// Machines not to take.
         #[serde(default)]
         exclude: Vec<Name>,
@@ -115,7 +116,7 @@ pub enum Elder {
         /// The Machine.
         machine: Name,
         /// The internal port.
-        port: u16,
+        port: TransportPort,
     },
     /// The Machine refused the holder of a unit.
     Unreachable {
@@ -124,7 +125,7 @@ pub enum Elder {
         /// The Machine.
         machine: Name,
         /// The internal port.
-        port: u16,
+        port: TransportPort,
     },
 }
 

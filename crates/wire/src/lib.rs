@@ -10,6 +10,7 @@ mod entity;
 mod handover;
 mod line;
 mod state;
+mod transport;
 mod up;
 
 pub use certificate::{Certificate, TlsOptions, TlsVersion};
@@ -23,6 +24,7 @@ pub use entity::{
 pub use handover::{Elder, HANDOVER, Heir, MAX_DESCRIPTORS, SocketAt, SocketKind, Wished};
 pub use line::{DecodeError, LineReader, MAX_LINE, decode, encode};
 pub use state::{Change, State};
+pub use transport::{NotAPort, TransportPort};
 pub use up::{Ack, Level, Role, Up};
 
 /// The protocol version spoken by this crate.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::CheckResult;
 use crate::entity::Name;
+use crate::transport::TransportPort;
 
 /// One upward line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub enum Up {
     /// Load within the past second.
     Load {
         /// Machine → internal port → (now, peak).
-        machines: BTreeMap<Name, BTreeMap<u16, (u32, u32)>>,
+        machines: BTreeMap<Name, BTreeMap<TransportPort, (u32, u32)>>,
         /// App → how many wait.
         waiting: BTreeMap<Name, usize>,
     },

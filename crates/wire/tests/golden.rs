@@ -13,8 +13,8 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use roost_wire::{
-    Ack, Address, CheckResult, CheckStatus, Down, DownLine, Elder, Entity, Heir, Level, Role, Up,
-    decode, encode,
+    Ack, Address, CheckResult, CheckStatus, Down, DownLine, Elder, Entity, Heir, Level, Role,
+    TransportPort, Up, decode, encode,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -162,7 +162,8 @@ fn writes_every_upward_line() {
         seq: 4,
         ..Ack::default()
     };
-    let loads = [(machine(), [(8080, (1, 7))].into())];
+    let loads = [(machine(), [(8080.into(), (1, 7))].into())];
+    let flows = [(8080.into(), (0, 1)), (TransportPort::udp(5353), (2, 3))];
     let counters = [("apps".to_owned(), 1), ("machines".to_owned(), 1)];
     let made = [
         ("up_ack", Up::Ack(ack.clone())),
@@ -212,6 +213,13 @@ fn writes_every_upward_line() {
             Up::Load {
                 machines: loads.into(),
                 waiting: [(app(), 2)].into(),
+            },
+        ),
+        (
+            "up_load_udp",
+            Up::Load {
+                machines: [(machine(), flows.into())].into(),
+                waiting: [].into(),
             },
         ),
         (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from roost.errors import InvalidError
 from roost.images.base import HOST_IMAGE, Image
-from roost.model.addresses import DNS_EVERYWHERE, machine_prefix
+from roost.model.addresses import DNS_EVERYWHERE, machine_ipv4, machine_prefix
 from roost.model.machine_config import File, MachineConfig
 from roost.model.records import Machine
 from roost.runtime import trust
@@ -107,6 +107,8 @@ def _hosts(machine: Machine) -> Mounted:
         "127.0.0.1 localhost localhost.localdomain\n"
         "::1 localhost ip6-localhost ip6-loopback\n"
         f"{address} fly-local-6pn {machine.id}\n"
+        # What the proxy sends datagrams to; a program that answers from here is understood.
+        f"{machine_ipv4(machine.ipv4)} fly-global-services\n"
     )
     return Mounted(path="/etc/hosts", content=text.encode())
 

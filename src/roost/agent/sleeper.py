@@ -77,7 +77,8 @@ def _after_ms(service: Service) -> int:
 
 
 def _load(service: Service, loads: Mapping[str, Any]) -> ServiceLoad:
-    now, peak = loads.get(str(service.internal_port), (0, 0))
+    suffix = "" if service.protocol == "tcp" else f"/{service.protocol}"
+    now, peak = loads.get(f"{service.internal_port}{suffix}", (0, 0))
     limits = service.concurrency
     soft = (limits.soft_limit if limits else None) or DEFAULT_SOFT_LIMIT
     return ServiceLoad(peak=peak, now=now, soft_limit=soft)

@@ -29,7 +29,14 @@ from roost.network.names import (
 from roost.network.namespaces import unshare_network
 from roost.network.netlink import Answer, Conversation, Request
 from roost.network.router import SETTINGS, own_addresses
-from roost.network.rules import RESTORE_IPV4, RESTORE_IPV6, host_rules, router_rules
+from roost.network.rules import (
+    RESTORE_IPV4,
+    RESTORE_IPV6,
+    host_rules,
+    ranges_rules,
+    read_ranges,
+    router_rules,
+)
 
 _RESTORE: Final = frozenset({RESTORE_IPV4, RESTORE_IPV6})
 _ROUTES: Final = "routes, addresses, neighbours or settings"
@@ -143,9 +150,15 @@ def rules_drift(network: int, found: str, wanted: str) -> Drift | None:
     )
 
 
-def wanted_router_rules(router: Router, *, egress: bool) -> str:
-    """How nft lists a fresh router's rules. The thread is in an empty namespace afterwards."""
-    return _reference(router_rules(router, egress=egress, replace=False), nft.listing)
+def wanted_router_rules(router: Router, found: str, *, egress: bool) -> str:
+    """How nft lists a fresh router's rules, with those of the proxy for the port ranges that the
+    found ones have. The thread is in an empty namespace afterwards.
+    """
+    script = router_rules(router, egress=egress, replace=False)
+    ranges = read_ranges(found)
+    if ranges:
+        script += ranges_rules(router, ranges)
+    return _reference(script, nft.listing)
 
 
 def wanted_host_rules(tag: str, found: str) -> str:

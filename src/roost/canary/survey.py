@@ -20,7 +20,7 @@ def survey(ground: Ground, subjects: Sequence[Subject]) -> list[Drift]:
             ways[subject.id] = way = traveller.way(subject)
             found.append(state.router_state(subject.router, way).drift(subject.id))
             rules = nft.listing()
-            wanted = state.wanted_router_rules(subject.router, egress=way.wanted)
+            wanted = state.wanted_router_rules(subject.router, rules, egress=way.wanted)
             found.append(state.rules_drift(subject.id, rules, wanted))
         if ground.egress:
             traveller.to_host()

@@ -184,9 +184,8 @@ def around(book: Book, field: Field) -> None:
         aim.refuse_all("reach another Machine's IPv4 address", target4, PORT)
     for port in (PORT, _SSH, _DNS):
         aim.refuse_all("reach something at the gateway", router.gateway4, port)
-    for address in (field.flycast, router.dns[-1]):
-        datagram = _datagram(field.me(6), address, PORT)
-        refuse("reach the router by UDP", address, Means.UDP, datagram)
+    datagram = _datagram(field.me(6), router.dns[-1], PORT)
+    refuse("reach the router by UDP", router.dns[-1], Means.UDP, datagram)
     closed = _syn(field.me(6), router.dns[-1], _SSH)
     refuse("reach a port that is not DNS", router.dns[-1], Means.TCP, closed)
     target: Address

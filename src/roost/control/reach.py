@@ -109,8 +109,11 @@ class Reach:
         explain = partial(decide, org=org, failing=self._failing(app))
         tried = []
         for row in rows:
-            ports = [wanted.port] if wanted.port else ports_of(machines, row)
-            tried += [list(explain(caller, row, port, machines)) for port in ports]
+            asked = [(wanted.port, wanted.protocol)]
+            tried += [
+                list(explain(caller, row, port, machines, protocol=protocol))
+                for port, protocol in (asked if wanted.port else ports_of(machines, row))
+            ]
         tried = tried or [list(explain(caller, rows[0], 0, machines))]
         chosen = next((steps for steps in tried if steps[-1].passes), tried[0])
         if not (machines and any(machine["services"] for machine in machines)):

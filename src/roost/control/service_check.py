@@ -34,9 +34,9 @@ def check_services(services: Sequence[Service]) -> None:
             _check_free(service.protocol, span, taken)
             _check_http_options(port, span, where)
             taken.append((service.protocol, span))
-    if sum(len(span) for _, span in taken) > MOST_PORTS:
+    if len(taken) > MOST_PORTS:
         raise InvalidError(
-            f"a Machine has at most {MOST_PORTS} external ports", hint="choose a smaller range"
+            f"a Machine has at most {MOST_PORTS} external ports", hint="a range counts as one"
         )
 
 

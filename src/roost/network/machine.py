@@ -42,6 +42,8 @@ def attach(place: Place, attachment: Attachment) -> Path:
     with entered(path) as fd, Conversation() as inside:
         sysctl.open_ping()
         sysctl.write(sysctl.FIRST_FREE_PORT, "0")
+        # By its refusals the proxy learns that a woken program does not listen for datagrams yet.
+        sysctl.write(sysctl.REFUSAL_PAUSE, "0")
         with entered(router), Conversation() as outside:
             ends = _linked(place, attachment, inside, outside, fd)
             inside.ask(inner_side(attachment, ends.inner))

@@ -5,8 +5,11 @@ come and go. What a Machine may send is decided by these facts, not by lists of 
 
 - a source address counts only when the way back to it is the link it came from (`fib`);
 - 6PN packets may pass between Machine links; IPv4 packets may not;
-- of the router itself a Machine sees Flycast over TCP, DNS, ping, and the answers to the
-  connections the proxy opened to it.
+- of the router itself a Machine sees Flycast over TCP and UDP, DNS, ping, and the answers to the
+  connections and datagrams the proxy sent it: datagrams only from where a socket is connected to.
+
+A second table in a router is the proxy's own: it leads calls to port ranges at Flycast addresses
+to the proxy's one listener for them, and decides nothing (crates/proxy/src/ranges.rs).
 
 Links need no neighbour discovery (both ends are known, NOARP), so none is let in.
 Connection tracking exists only in routers with egress, and there only for what leaves by it.
@@ -14,14 +17,22 @@ Connection tracking exists only in routers with egress, and there only for what 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Final
+
 from roost.network.base import Router
 from roost.network.names import MACHINE_GROUP, UPLINK_GROUP, uplink_prefix
 
 ROUTER_TABLE = "roost"
+RANGES_TABLE = "roost_ranges"
 RESTORE_IPV4 = "restore_ip_forward"
 """An empty chain of this name in the host's table says: forwarding was off before Roost."""
 RESTORE_IPV6 = "restore_ip6_forwarding"
 
+_RANGES: Final = re.compile(
+    r"set (tcp|udp)_ports \{\s*type inet_service\s*flags interval\s*elements = \{([^}]*)\}"
+)
 _ICMP6_ERRORS = "{ destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"
 _ICMP4_ERRORS = "{ destination-unreachable, time-exceeded, parameter-problem }"
 
@@ -66,6 +77,34 @@ def host_rules(table: str, tag: str, restore: frozenset[str]) -> str:
     return delete_table(table) + _table(table, chains)
 
 
+def ranges_rules(router: Router, ports: Mapping[str, str]) -> str:
+    """What the proxy loads into a router for port ranges; `ports` by `tcp` and `udp` as nft lists
+    them. The daemon never loads it: it is what the canary compares with.
+    """
+    sets = [
+        f"""set {protocol}_ports {{
+    type inet_service; flags interval; elements = {{ {listed} }}
+  }}"""
+        for protocol, listed in sorted(ports.items())
+    ]
+    rules = "\n    ".join(
+        f"ip6 daddr {router.flycast} {protocol} dport @{protocol}_ports tproxy ip6 to [::1]:1"
+        for protocol in sorted(ports)
+    )
+    chain = f"""chain ranges {{
+    type filter hook prerouting priority mangle; policy accept;
+    {rules}
+  }}"""
+    return _table(RANGES_TABLE, [*sets, chain])
+
+
+def read_ranges(listing: str) -> dict[str, str] | None:
+    """The ports that the proxy's table leads to its listener, by protocol; None without a table."""
+    if f"table inet {RANGES_TABLE} {{" not in listing:
+        return None
+    return {found[1]: " ".join(found[2].split()) for found in _RANGES.finditer(listing)}
+
+
 def delete_table(table: str) -> str:
     """A script for `nft -f` that removes a table, also when there is none."""
     return f"table inet {table}\ndelete table inet {table}\n"
@@ -92,7 +131,8 @@ def _input(router: Router) -> str:
     dns = ", ".join(str(address) for address in router.dns)
     flycast, gateway = router.flycast, router.gateway4
     return f"""chain machine_input {{
-    ip6 daddr {flycast} meta l4proto tcp accept
+    ip6 daddr {flycast} meta l4proto {{ tcp, udp }} accept
+    ip daddr {gateway} meta l4proto udp socket wildcard 0 accept
     ip daddr {gateway} tcp flags & (syn | ack) != syn accept
     ip6 daddr {{ {dns} }} udp dport 53 accept
     ip6 daddr {{ {dns} }} tcp dport 53 accept

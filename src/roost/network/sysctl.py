@@ -11,6 +11,8 @@ IP6_FORWARDING = "ipv6/conf/all/forwarding"
 ADDRESS_MODE = "ipv6/conf/default/addr_gen_mode"
 PING_GROUPS = "ipv4/ping_group_range"
 FIRST_FREE_PORT = "ipv4/ip_unprivileged_port_start"
+REFUSAL_PAUSE = "ipv4/icmp_ratelimit"
+"""Milliseconds between two refusals of datagrams to the same address."""
 
 NO_ADDRESS = "1"
 """addr_gen_mode: links give themselves no fe80:: address."""

@@ -1,9 +1,9 @@
-"""What `roost reach` is asked about: `TO[:PORT]`, read. Pure."""
+"""What `roost reach` is asked about: `TO[:PORT[/udp]]`, read. Pure."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 from typing import Literal
 
@@ -11,12 +11,13 @@ from roost.errors import InvalidError
 from roost.model.ids import app_name
 
 _REGION = re.compile(r"[a-z0-9-]+")
-_PORT = re.compile(r"[0-9]{1,5}")
+_PORT = re.compile(r"([0-9]{1,5})(?:/(tcp|udp))?")
 _TOP = re.compile(r"top0*[1-9][0-9]*")
 _WAYS = frozenset({"vm", "vms", "process", "of", "regions", "_metadata"})
 """Labels before an app's name that only lead to others, or list something as text."""
 _HINT = (
-    "name an app, a name such as web.flycast or web.internal, or an address: web:80, [fdaa::3]:53"
+    "name an app, a name such as web.flycast or web.internal, or an address: web:80, "
+    "web:53/udp, [fdaa::3]:53"
 )
 
 
@@ -34,20 +35,21 @@ class Target:
     field: Literal["", "id", "region", "group"] = ""
     value: str = ""
     port: int = 0
+    protocol: str = "tcp"
 
 
 def parse_target(text: str) -> Target:
-    """Read `TO[:PORT]`; a bare word is an app's Flycast name. Raises InvalidError."""
-    name, port = _split(text.strip())
+    """Read `TO[:PORT[/udp]]`; a bare word is an app's Flycast name. Raises InvalidError."""
+    name, port, protocol = _split(text.strip())
     try:
         address = ip_address(name)
     except ValueError:
-        return _named(name.rstrip(".").lower(), port)
+        return replace(_named(name.rstrip(".").lower(), port), protocol=protocol)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return Target(kind="address", text=str(mapped or address), port=port)
+    return Target(kind="address", text=str(mapped or address), port=port, protocol=protocol)
 
 
-def _split(text: str) -> tuple[str, int]:
+def _split(text: str) -> tuple[str, int, str]:
     if text.startswith("["):
         name, _, rest = text[1:].partition("]")
         port = rest.removeprefix(":")
@@ -55,9 +57,12 @@ def _split(text: str) -> tuple[str, int]:
         name, port = text, ""
     else:
         name, _, port = text.partition(":")
-    if not name or (port and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535)):
+    if name and not port:
+        return name, 0, "tcp"
+    read = _PORT.fullmatch(port)
+    if not name or read is None or not 1 <= int(read[1]) <= 65535:
         raise InvalidError(f"{text!r} cannot be read", hint=_HINT)
-    return name, int(port or 0)
+    return name, int(read[1]), read[2] or "tcp"
 
 
 def _named(name: str, port: int) -> Target:

@@ -68,16 +68,18 @@ def decide(
     *,
     org: str,
     failing: Failing = _NONE,
+    protocol: str = "tcp",
 ) -> Iterator[Step]:
     """The steps from audience to Machine for a call to `way.ip` and `port`; ends with the first
     that refuses.
 
     `machines` are the called app's `machine` entities, `org` is its organization.
     """
-    serving = list(_serving(machines, port))
+    known = list(machines)
+    serving = list(_serving(known, port, protocol))
     for step in (
         _audience(caller, way),
-        _service(way, port, serving),
+        _service(way, port, serving, _none(known, port, protocol)),
         _guard(caller, port, serving, org),
         _machine(port, serving, failing),
     ):
@@ -86,32 +88,43 @@ def decide(
             return
 
 
-def ports_of(machines: Iterable[Entity], way: Way) -> list[int]:
-    """The external TCP ports that answer at an address, ascending."""
-    found = {
-        port["port"]
+def ports_of(machines: Iterable[Entity], way: Way) -> list[tuple[int, str]]:
+    """External ports that answer at an address, with their protocol, those of TCP first; of a
+    range the first that does.
+    """
+    spans = {
+        (service["protocol"], port["port"], port.get("end_port", port["port"]))
         for machine in machines
-        for service in _tcp(machine)
+        for service in machine["services"]
         for port in service["ports"]
-        if port.get("port") is not None
     }
-    return sorted(port for port in found if way.offers(port))
+    found: set[tuple[str, int]] = set()
+    for protocol, first, last in spans:
+        chosen = [port for port in way.ports or (first,) if first <= port <= last]
+        found.update((protocol, port) for port in chosen[:1])
+    return [(port, protocol) for protocol, port in sorted(found)]
 
 
 Serving = tuple[Entity, dict[str, Any], dict[str, Any]]
 """A Machine, its service and the port of that service."""
 
 
-def _serving(machines: Iterable[Entity], port: int) -> Iterator[Serving]:
+def _serving(machines: Iterable[Entity], port: int, protocol: str) -> Iterator[Serving]:
     for machine in machines:
-        for service in _tcp(machine):
+        for service in machine["services"]:
             for one in service["ports"]:
-                if one.get("port") == port:
+                has = one["port"] <= port <= one.get("end_port", one["port"])
+                if has and service["protocol"] == protocol:
                     yield machine, service, one
 
 
-def _tcp(machine: Entity) -> Iterator[dict[str, Any]]:
-    return (service for service in machine["services"] if service["protocol"] == "tcp")
+def _none(machines: list[Entity], port: int, protocol: str) -> str:
+    """That nothing is on a port, and what is there over the other protocol."""
+    why = f"no Machine of the app has a {protocol.upper()} service on port {port}"
+    other = "udp" if protocol == "tcp" else "tcp"
+    if any(_serving(machines, port, other)):
+        why += f"; it has one over {other.upper()}: ask for {port}/{other}"
+    return why
 
 
 def _audience(caller: Caller, way: Way) -> Step:
@@ -121,8 +134,8 @@ def _audience(caller: Caller, way: Way) -> Step:
     return Step(stage=Stage.AUDIENCE, passes=same, why=why)
 
 
-def _service(way: Way, port: int, serving: list[Serving]) -> Step:
-    passes, why = False, f"no Machine of the app has a TCP service on port {port}"
+def _service(way: Way, port: int, serving: list[Serving], none: str) -> Step:
+    passes, why = False, none
     if serving and not way.offers(port):
         listed = ", ".join(map(str, way.ports))
         why = f"{way.ip} answers on port {listed} only, not on {port}"
@@ -134,10 +147,14 @@ def _service(way: Way, port: int, serving: list[Serving]) -> Step:
         elif unserved:
             why = f"port {port} has the handler {unserved[0]}, which is not served yet"
         else:
-            how = _how(one)
-            passes = True
-            why = f"port {port} ({how}) leads to port {service['internal_port']} of the Machine"
+            passes, why = True, _leads(port, service, one)
     return Step(stage=Stage.SERVICE, passes=passes, why=why)
+
+
+def _leads(port: int, service: dict[str, Any], one: dict[str, Any]) -> str:
+    if service["protocol"] == "udp":
+        return f"port {port} (UDP) leads to the same port of the Machine"
+    return f"port {port} ({_how(one)}) leads to port {service['internal_port']} of the Machine"
 
 
 def _how(port: dict[str, Any]) -> str:

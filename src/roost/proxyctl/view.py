@@ -6,7 +6,7 @@ Counterpart: protocol/control.md, "Entities". A sleeping app costs the proxy one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +158,7 @@ def _service(service: Service, checked: list[NamedCheck]) -> Entity:
     return more | {
         "protocol": service.protocol,
         "internal_port": service.internal_port,
-        "ports": [value for port in service.ports for value in _ports(port)],
+        "ports": [_port(port) for port in service.ports if port.numbers],
         "autostart": service.autostart is not False,
         "concurrency": {
             "type": limits.type if limits else "connections",
@@ -168,9 +168,14 @@ def _service(service: Service, checked: list[NamedCheck]) -> Entity:
     }
 
 
-def _ports(port: Port) -> Iterator[Entity]:
-    """A port, or each of a range."""
-    value: Entity = {"handlers": [handler for handler in port.handlers if handler != "tcp"]}
+def _port(port: Port) -> Entity:
+    """A port, or a range as one."""
+    value: Entity = {
+        "port": port.numbers[0],
+        "handlers": [handler for handler in port.handlers if handler != "tcp"],
+    }
+    if len(port.numbers) > 1:
+        value["end_port"] = port.numbers[-1]
     if port.force_https:
         value["force_https"] = True
     if port.http_options and (options := to_wire(port.http_options)):
@@ -181,5 +186,4 @@ def _ports(port: Port) -> Iterator[Entity]:
         value["proxy_proto_options"] = {"version": port.proxy_proto_options.version}
     if port.accept_proxy_proto:
         value["accept_proxy_proto"] = True
-    for number in port.numbers:
-        yield {"port": number} | value
+    return value

@@ -53,7 +53,6 @@ PENDING: tuple[Pending, ...] = (
     Pending("deploy.release_command_vm", _COMMANDS),
     Pending("deploy.seed_command", _COMMANDS),
     Pending("http_service.machine_checks", _MACHINE_CHECKS),
-    Pending("services.*.protocol", "udp services do not run yet", frozenset({"udp"})),
     Pending("services.*.machine_checks", _MACHINE_CHECKS),
     Pending("machine_checks", _MACHINE_CHECKS),
     Pending("mounts", "volumes do not exist yet, so deploys of it are refused"),

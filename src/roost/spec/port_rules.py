@@ -30,7 +30,7 @@ MIXES_HINT = "use none, http, tls, tls + http, pg_tls, proxy_proto or proxy_prot
 MOST_ENTRIES = 1000
 """Entries of all [[services.ports]] together."""
 MOST_PORTS = 256
-"""External ports of one Machine, those of its ranges included: the proxy listens on each."""
+"""External ports of one Machine; a range counts as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ def check_ports(config: AppConfig) -> Iterator[Finding]:
             path = ("services", number, "ports", position)
             yield from _given(path, port)
             yield from _handlers(path, port, service.protocol)
+            yield from _not_rewritten(path, port, service)
     if config.http_service is not None:
         yield from _tls(("http_service",), config.http_service.tls_options, ("tls", "http"))
     yield from _https(config)
@@ -151,6 +152,22 @@ def _proxy_proto(path: Path, port: Port, protocol: str) -> Iterator[Finding]:
         )
 
 
+def _not_rewritten(path: Path, port: Port, service: Service) -> Iterator[Finding]:
+    """Datagrams reach the Machine at the port that was called."""
+    span = port.span()
+    if service.protocol != "udp" or span is None:
+        return
+    if not span[0] <= service.internal_port <= span[1]:
+        text = str(span[0]) if span[0] == span[1] else f"{span[0]}-{span[1]}"
+        yield Finding(
+            path=path,
+            message=f"datagrams to udp port {text} reach the Machine at that port, not at "
+            f"internal_port {service.internal_port}",
+            hint="let the program listen on the external port, and set internal_port to it",
+            level="warning",
+        )
+
+
 def _overlaps(config: AppConfig) -> Iterator[Finding]:
     uses = list(_uses(config))
     if len(uses) > MOST_ENTRIES:
@@ -177,12 +194,12 @@ def _overlaps(config: AppConfig) -> Iterator[Finding]:
 def _counted(config: AppConfig, uses: list[_Use]) -> Iterator[Finding]:
     for group in groups.names(config):
         mine = [use for use in uses if group in use.groups]
-        count = sum(use.last - use.first + 1 for use in mine)
-        if count > MOST_PORTS:
+        if len(mine) > MOST_PORTS:
             yield Finding(
                 path=mine[-1].path,
-                message=f"a Machine of {group} would have {count} external ports",
-                hint=f"at most {MOST_PORTS} are possible; choose a smaller range",
+                message=f"a Machine of {group} would have {len(mine)} external ports",
+                hint=f"at most {MOST_PORTS} are possible; a range counts as one "
+                "(start_port, end_port)",
             )
 
 

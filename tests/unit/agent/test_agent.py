@@ -65,6 +65,7 @@ def test_environment_and_files(tmp_path: Path) -> None:
         assert machine == spec.env["FLY_MACHINE_ID"]
         files = {file.path: file.content.decode() for file in spec.files}
         assert "fdaa:0:1:0:2:0:1:2 fly-local-6pn" in files["/etc/hosts"]
+        assert "172.16.0.2 fly-global-services\n" in files["/etc/hosts"]
         assert "nameserver fdaa::3\n" == files["/etc/resolv.conf"]
 
     run(tmp_path, test)

@@ -100,7 +100,7 @@ def test_possible(keys: dict[str, Any]) -> None:
         (service(protocol="udp", ports=[{"port": 5, "handlers": ["http"]}]), "is udp"),
         (service(auto_stop_after="-1s"), "negative auto_stop_after"),
         (service(allowed_apps=["web", "No!"]), "'No!' in allowed_apps"),
-        (service(ports=[{"start_port": 1, "end_port": 257}]), "at most 256 external ports"),
+        (service(ports=[{"port": one} for one in range(1, 258)]), "at most 256 external ports"),
         ({"services": [{}] * 65}, "at most 64 services"),
         (port(http_options={"idle_timeout": "60s"}), "port 80 of .*: http_options.idle_timeout"),
         (port(http_options={"response": {"headers": {"a b": "c"}}}), "http_options.response.head"),

@@ -85,6 +85,20 @@ def test_the_golden_machine(name: str) -> None:
     assert wanted == made
 
 
+def test_the_golden_ports() -> None:
+    """A range is sent as one, UDP and TCP side by side."""
+    wanted = line("down_put_machine_ports")["value"]
+    port = {"start_port": 10000, "end_port": 19999}
+    services = [
+        {"protocol": "udp", "internal_port": 5353, "ports": [{"port": 5353}]},
+        {"protocol": "udp", "internal_port": 10000, "ports": [port]},
+        {"internal_port": 8080, "ports": [port]},
+    ]
+    config = MachineConfig.model_validate({"image": "x", "services": services})
+    made = view.machine(a_machine(config=config))
+    assert wanted["services"] == made["services"]
+
+
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("up_*.json")), ids=lambda path: path.stem)
 def test_golden_events_are_read(path: Path, tmp_path: Path) -> None:
     """Each upward line reaches the agent as it stands; an ack reaches its sender instead."""

@@ -75,7 +75,7 @@ def test_a_machine_on_its_way_out_cannot_be_woken() -> None:
 
 
 def test_ports_as_the_proxy_is_told() -> None:
-    """Each port of a range is one; options without meaning to the proxy and unset ones are left
+    """A range is sent as one; options without meaning to the proxy and unset ones are left
     out; a header is a list of values, and none removes it.
     """
     options: dict[str, Any] = {
@@ -93,7 +93,7 @@ def test_ports_as_the_proxy_is_told() -> None:
     (service,) = view.machine(a_machine(config=config))["services"]
     headers = {"X-A": ["one"], "X-B": ["b", "c"], "Server": []}
     assert service["ports"] == [
-        *({"port": number, "handlers": []} for number in (7000, 7001, 7002)),
+        {"port": 7000, "end_port": 7002, "handlers": []},
         {
             "port": 80,
             "handlers": ["http"],

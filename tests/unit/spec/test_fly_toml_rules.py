@@ -82,9 +82,8 @@ def warnings(text: str) -> list[str]:
             "tcp port 4-6 is already used by services[0]",
         ),
         (
-            "[[services]]\n[[services.ports]]\nport = 5\n"
-            "[[services.ports]]\nstart_port = 1000\nend_port = 1255\n",
-            5,
+            f"[[services]]\nports = [{', '.join(f'{{port = {one}}}' for one in range(1, 258))}]\n",
+            2,
             "a Machine of app would have 257 external ports",
         ),
         ('[checks.up]\ntype = "tcp"\n', 1, "no `port`"),
@@ -143,6 +142,7 @@ def test_a_broken_rule_is_told_with_its_line(text: str, line: int, about: str) -
         '[[services]]\nprocesses = ["worker"]\nports = [{port = 80}]\n',
         "[[services]]\nports = [{port = 53}]\n"
         '[[services]]\nprotocol = "udp"\nports = [{port = 53}]\n',
+        "[[services]]\nports = [{start_port = 1, end_port = 65535}]\n",
         "[http_service.concurrency]\nhard_limit = 5\n",
         "[http_service.concurrency]\nsoft_limit = 5\nhard_limit = 5\n",
         '[http_service]\n[checks.up]\ntype = "tcp"\n',

@@ -39,7 +39,6 @@ compress = true
 h2_backend = true
 replay_cache = [{path_prefix = "/", ttl_seconds = 10, type = "cookie", name = "x"}]
 [[services]]
-protocol = "udp"
 machine_checks = [{command = ["x"]}]
 [[services]]
 [[services.ports]]

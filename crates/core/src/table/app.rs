@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use roost_wire::{Address, App, Name};
 
+use super::place::Span;
 use super::{AppEntry, Release, Table, Touched};
 
 impl Table {
@@ -35,7 +36,7 @@ impl Table {
     }
 
     fn link_app(&mut self, app: &App, touched: &mut Touched) {
-        let ports = self.ports_of(&app.id);
+        let spans = self.spans_of(&app.id);
         for address in &app.addresses {
             let entry = self.networks.entry(address.network.clone()).or_default();
             let called = entry.called.entry(address.ip).or_default();
@@ -45,8 +46,8 @@ impl Table {
                 called.own = Some(app.id.clone());
                 called.ports = address.ports.as_deref().map(Box::from);
             }
-            for port in ports.iter().filter(|port| address.offers(**port)) {
-                self.count_place(address, *port, touched);
+            for span in &spans {
+                self.count_places(address, span, touched);
             }
         }
         for host in &app.hosts {
@@ -58,11 +59,11 @@ impl Table {
     }
 
     fn unlink_app(&mut self, app: &App, touched: &mut Touched) {
-        let ports = self.ports_of(&app.id);
+        let spans = self.spans_of(&app.id);
         for address in &app.addresses {
             self.unlink_address(&app.id, address);
-            for port in ports.iter().filter(|port| address.offers(**port)) {
-                self.uncount_place(address, *port, touched);
+            for span in &spans {
+                self.uncount_places(address, span, touched);
             }
             self.forget_empty_network(&address.network);
         }
@@ -100,10 +101,10 @@ impl Table {
         }
     }
 
-    fn ports_of(&self, app: &str) -> Vec<u16> {
+    fn spans_of(&self, app: &str) -> Vec<Span> {
         let entry = self.apps.get(app);
         entry
-            .map(|entry| entry.ports.keys().copied().collect())
+            .map(|entry| entry.spans.keys().copied().collect())
             .unwrap_or_default()
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use roost_wire::{Address, App, Name, Port};
+use roost_wire::{Address, App, Name, Port, Protocol};
 
 use super::port::Guard;
 use super::{AppEntry, Table};
@@ -48,8 +48,13 @@ impl Offer<'_> {
 }
 
 impl Table {
-    /// What `ip` and `port` on a network lead to.
+    /// What `ip` and a TCP `port` on a network lead to.
     pub fn call(&self, network: &str, ip: IpAddr, port: u16) -> Call<'_> {
+        self.call_over(Protocol::Tcp, network, ip, port)
+    }
+
+    /// What `ip` and a `port` of this protocol on a network lead to.
+    pub fn call_over(&self, protocol: Protocol, network: &str, ip: IpAddr, port: u16) -> Call<'_> {
         let entry = self.networks.get(network);
         let Some(called) = entry.and_then(|entry| entry.called.get(&ip)) else {
             return Call::Unknown;
@@ -60,14 +65,14 @@ impl Table {
         let Some((entry, app)) = self.app_entry(name) else {
             return Call::Unknown;
         };
-        match entry.offer(app, port) {
+        match entry.offer(app, protocol, port) {
             None => Call::NotServed(app),
             Some(_) if !called.offers(port) => Call::NotHere(app),
             Some(offer) => Call::Offered(offer),
         }
     }
 
-    /// What `ip` and `port` lead to for a caller that means the app of this name (in lower case):
+    /// What `ip` and a TCP `port` lead to for a caller that means the app of this name (in lower case):
     /// one that has the name itself comes before one that has it by a `*`.
     pub fn call_by_name(
         &self,
@@ -85,7 +90,7 @@ impl Table {
             let mut called = names
                 .filter_map(|name| self.app_entry(name))
                 .filter(|(_, app)| app.addresses.iter().any(here));
-            called.find_map(|(entry, app)| entry.offer(app, port))
+            called.find_map(|(entry, app)| entry.offer(app, Protocol::Tcp, port))
         };
         offered(host).or_else(|| {
             let (_, parent) = host.split_once('.')?;
@@ -96,7 +101,7 @@ impl Table {
     /// An external port of an app, wherever it may be called.
     pub fn offer(&self, app: &str, port: u16) -> Option<Offer<'_>> {
         let entry = self.apps.get(app)?;
-        entry.offer(entry.value.as_ref()?, port)
+        entry.offer(entry.value.as_ref()?, Protocol::Tcp, port)
     }
 
     fn app_entry(&self, name: &Name) -> Option<(&AppEntry, &Arc<App>)> {
@@ -106,8 +111,8 @@ impl Table {
 }
 
 impl AppEntry {
-    fn offer<'t>(&'t self, app: &'t Arc<App>, port: u16) -> Option<Offer<'t>> {
-        let entry = self.ports.get(&port)?;
+    fn offer<'t>(&'t self, app: &'t Arc<App>, protocol: Protocol, port: u16) -> Option<Offer<'t>> {
+        let entry = self.ports(protocol).get(port)?;
         Some(Offer {
             app,
             port: entry.value()?,

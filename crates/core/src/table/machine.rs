@@ -5,7 +5,7 @@ use std::sync::Arc;
 use roost_wire::{Address, Machine, MachineState};
 
 use super::network::of_machine;
-use super::port::{PortEntry, external_ports};
+use super::place::{Span, external_ports};
 use super::{Table, Touched};
 
 impl Table {
@@ -84,40 +84,40 @@ impl Table {
     fn add_ports(&mut self, machine: &Machine, touched: &mut Touched) {
         for (service, port) in external_ports(machine) {
             let entry = self.apps.entry(machine.app.clone()).or_default();
-            let known: &mut PortEntry = entry.ports.entry(port.port).or_default();
-            known.add(service, port);
-            if known.machines == 1 {
-                for address in self.addresses_with(&machine.app, port.port) {
-                    self.count_place(&address, port.port, touched);
+            let span = Span::of(service, port);
+            entry.ports_mut(span.protocol).add(service, port);
+            let count = entry.spans.entry(span).or_default();
+            *count += 1;
+            if *count == 1 {
+                for address in self.addresses_of(&machine.app) {
+                    self.count_places(&address, &span, touched);
                 }
             }
         }
     }
 
     fn drop_ports(&mut self, machine: &Machine, touched: &mut Touched) {
-        for (service, value) in external_ports(machine) {
-            let port = value.port;
+        for (service, port) in external_ports(machine) {
             let Some(entry) = self.apps.get_mut(&machine.app) else {
                 return;
             };
-            let Some(known) = entry.ports.get_mut(&port) else {
+            let span = Span::of(service, port);
+            entry.ports_mut(span.protocol).drop(service, port);
+            let Some(count) = entry.spans.get_mut(&span) else {
                 continue;
             };
-            known.drop(service, value);
-            if known.machines == 0 {
-                entry.ports.remove(&port);
-                for address in self.addresses_with(&machine.app, port) {
-                    self.uncount_place(&address, port, touched);
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                entry.spans.remove(&span);
+                for address in self.addresses_of(&machine.app) {
+                    self.uncount_places(&address, &span, touched);
                 }
             }
         }
     }
 
-    /// The addresses of an app at which a port answers.
-    fn addresses_with(&self, app: &str, port: u16) -> Vec<Address> {
-        let app = self.app(app).into_iter();
-        let addresses = app.flat_map(|app| app.addresses.iter());
-        let offering = addresses.filter(|address| address.offers(port));
-        offering.cloned().collect()
+    fn addresses_of(&self, app: &str) -> Vec<Address> {
+        let app = self.app(app);
+        app.map(|app| app.addresses.clone()).unwrap_or_default()
     }
 }

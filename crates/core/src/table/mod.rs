@@ -7,24 +7,29 @@ mod app;
 mod call;
 mod machine;
 mod network;
+mod place;
 mod port;
+mod ports;
 mod touched;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use roost_wire::{Address, App, Entity, Kind, Machine, Name, Network};
+use roost_wire::{Address, App, Entity, Kind, Machine, Name, Network, Protocol};
 
 /// The usual port.
 const HTTPS: u16 = 443;
 
 pub use call::{Call, Offer};
+pub use place::Place;
 pub use touched::{Release, Touched};
 
 use crate::Handling;
 use network::{NetworkEntry, of_machine};
+use place::Span;
 use port::PortEntry;
+use ports::Ports;
 
 /// All networks, apps and Machines the agent put.
 #[derive(Debug, Default)]
@@ -41,7 +46,26 @@ pub struct Table {
 struct AppEntry {
     value: Option<Arc<App>>,
     machines: Vec<Name>,
-    ports: BTreeMap<u16, PortEntry>,
+    /// The ports and ranges that its Machines offer, with how many offer exactly this.
+    spans: BTreeMap<Span, usize>,
+    tcp: Ports,
+    udp: Ports,
+}
+
+impl AppEntry {
+    fn ports(&self, protocol: Protocol) -> &Ports {
+        match protocol {
+            Protocol::Udp => &self.udp,
+            Protocol::Tcp | Protocol::Other => &self.tcp,
+        }
+    }
+
+    fn ports_mut(&mut self, protocol: Protocol) -> &mut Ports {
+        match protocol {
+            Protocol::Udp => &mut self.udp,
+            Protocol::Tcp | Protocol::Other => &mut self.tcp,
+        }
+    }
 }
 
 impl Table {
@@ -88,8 +112,8 @@ impl Table {
     }
 
     /// Where to listen for the calls of a network, in order: at the wildcard address of each external
-    /// TCP port that anything there is called at, or at each address and port of a public network.
-    pub fn places(&self, network: &str) -> Vec<SocketAddr> {
+    /// port or range that anything there is called at, or at each address and port of a public network.
+    pub fn places(&self, network: &str) -> Vec<Place> {
         self.networks
             .get(network)
             .map(|entry| entry.places.keys().copied().collect())
@@ -97,7 +121,7 @@ impl Table {
     }
 
     /// Whether a place is one of [`Self::places`].
-    pub fn is_place(&self, network: &str, at: &SocketAddr) -> bool {
+    pub fn is_place(&self, network: &str, at: &Place) -> bool {
         let entry = self.networks.get(network);
         entry.is_some_and(|entry| entry.places.contains_key(at))
     }
@@ -108,13 +132,13 @@ impl Table {
         self.app(called.own.as_ref()?)
     }
 
-    /// The apps that are called at an address and port of a network. Looks at all apps.
-    pub fn apps_at(&self, network: &str, at: SocketAddr) -> Vec<Name> {
+    /// The apps that are called at the first port of a place of a network. Looks at all apps.
+    pub fn apps_at(&self, network: &str, at: &Place) -> Vec<Name> {
         let here = |address: &Address| {
-            let same = address.ip == at.ip() && *address.network == *network;
-            same && address.offers(at.port())
+            let same = at.ip.is_unspecified() || address.ip == at.ip;
+            same && *address.network == *network && address.offers(at.first)
         };
-        let served = |entry: &&AppEntry| entry.ports.contains_key(&at.port());
+        let served = |entry: &&AppEntry| entry.ports(at.protocol).get(at.first).is_some();
         let serving = self.apps.values().filter(served);
         let apps = serving.filter_map(|entry| entry.value.as_ref());
         let called = apps.filter(|app| app.addresses.iter().any(here));
@@ -184,17 +208,16 @@ impl Table {
 
     /// The port of an app where HTTP is spoken inside TLS: 443 or else the lowest.
     pub fn https_port(&self, app: &str) -> Option<u16> {
-        let ports = &self.apps.get(app)?.ports;
+        let ports = &self.apps.get(app)?.tcp;
         let secure = |entry: &PortEntry| {
-            let port = entry.value()?;
-            let both = port.is_http() && Handling::of(port) == Handling::Tls;
-            both.then_some(())
+            let value = entry.value();
+            value.is_some_and(|port| port.is_http() && Handling::of(port) == Handling::Tls)
         };
-        let mut found = ports
-            .iter()
-            .filter_map(|(port, entry)| secure(entry).map(|()| *port));
-        let usual = ports.get(&HTTPS).and_then(secure).map(|()| HTTPS);
-        usual.or_else(|| found.next())
+        if ports.get(HTTPS).is_some_and(secure) {
+            return Some(HTTPS);
+        }
+        let mut found = ports.iter().filter(|(_, entry)| secure(entry));
+        found.next().map(|(port, _)| port)
     }
 
     /// All Machines, in no order.

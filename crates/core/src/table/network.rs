@@ -1,18 +1,19 @@
 //! What the table knows about one network, and where it is listened for calls.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use roost_wire::{Address, Name, Network};
 
-use super::{Table, Touched};
+use super::place::Span;
+use super::{Place, Table, Touched};
 
 #[derive(Debug, Default)]
 pub(super) struct NetworkEntry {
     pub(super) value: Option<Arc<Network>>,
     /// Where to listen, with the number of ports of addresses that are the reason.
-    pub(super) places: BTreeMap<SocketAddr, usize>,
+    pub(super) places: BTreeMap<Place, usize>,
     pub(super) called: HashMap<IpAddr, Called>,
     /// The apps whose Machines are on it.
     pub(super) homes: HashSet<Name>,
@@ -47,13 +48,14 @@ impl NetworkEntry {
         self.value.as_ref().is_some_and(|value| value.public)
     }
 
-    /// Where calls to an address and port are listened for.
-    fn place(&self, ip: IpAddr, port: u16) -> SocketAddr {
-        if self.is_public() {
-            SocketAddr::new(ip, port)
+    /// Where calls to some ports at an address are listened for.
+    fn places_of(&self, address: &Address, span: &Span) -> Vec<Place> {
+        let ip = if self.is_public() {
+            address.ip
         } else {
-            SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
-        }
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        span.places(address, ip)
     }
 
     fn is_empty(&self) -> bool {
@@ -105,9 +107,10 @@ impl Table {
             let value = app.value.iter();
             let addresses = value.flat_map(|value| value.addresses.iter());
             for address in addresses.filter(|address| address.network == *network) {
-                for port in app.ports.keys().filter(|port| address.offers(**port)) {
-                    let place = entry.place(address.ip, *port);
-                    *entry.places.entry(place).or_default() += 1;
+                for span in app.spans.keys() {
+                    for place in entry.places_of(address, span) {
+                        *entry.places.entry(place).or_default() += 1;
+                    }
                 }
             }
         }
@@ -119,33 +122,35 @@ impl Table {
         }
     }
 
-    /// One more port of an address is to be listened for.
-    pub(super) fn count_place(&mut self, address: &Address, port: u16, touched: &mut Touched) {
+    /// Some ports of an address are to be listened for.
+    pub(super) fn count_places(&mut self, address: &Address, span: &Span, touched: &mut Touched) {
         let network = &address.network;
         let entry = self.networks.entry(network.clone()).or_default();
-        let place = entry.place(address.ip, port);
-        let count = entry.places.entry(place).or_default();
-        *count += 1;
-        if *count == 1 {
-            touched.places.insert((network.clone(), place));
+        for place in entry.places_of(address, span) {
+            let count = entry.places.entry(place).or_default();
+            *count += 1;
+            if *count == 1 {
+                touched.places.insert((network.clone(), place));
+            }
         }
     }
 
-    /// One port of an address less is to be listened for.
-    pub(super) fn uncount_place(&mut self, address: &Address, port: u16, touched: &mut Touched) {
+    /// Some ports of an address are not to be listened for on its account.
+    pub(super) fn uncount_places(&mut self, address: &Address, span: &Span, touched: &mut Touched) {
         let network = &address.network;
         let Some(entry) = self.networks.get_mut(network) else {
             return;
         };
-        let place = entry.place(address.ip, port);
-        let Some(count) = entry.places.get_mut(&place) else {
-            return;
-        };
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            entry.places.remove(&place);
-            touched.places.insert((network.clone(), place));
-            self.forget_empty_network(network);
+        for place in entry.places_of(address, span) {
+            let Some(count) = entry.places.get_mut(&place) else {
+                continue;
+            };
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                entry.places.remove(&place);
+                touched.places.insert((network.clone(), place));
+            }
         }
+        self.forget_empty_network(network);
     }
 }

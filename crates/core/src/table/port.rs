@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use roost_wire::{App, Machine, Name, Port, Protocol, Service};
+use roost_wire::{App, Name, Port, Service};
 
 /// An external port, as the Machines that serve it say.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct PortEntry {
     /// How many Machines serve it.
     pub(super) machines: usize,
@@ -15,7 +15,7 @@ pub(super) struct PortEntry {
 }
 
 /// How a port is handled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Word {
     value: Arc<Port>,
     /// How many Machines say so.
@@ -23,7 +23,7 @@ struct Word {
 }
 
 /// A list of the apps that may call. The Machines of an app mostly have the same, so it is kept once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Guard {
     apps: Vec<Name>,
     /// How many Machines have it.
@@ -106,21 +106,4 @@ impl Guard {
 fn means(name: &str, app: &App, org: &str) -> bool {
     let (org, name) = name.split_once('/').unwrap_or((org, name));
     *app.id == *name && *app.org == *org
-}
-
-/// The external TCP ports of a Machine, each once, with the service that serves it.
-pub(super) fn external_ports(machine: &Machine) -> impl Iterator<Item = (&Service, &Port)> {
-    let tcp = machine
-        .services
-        .iter()
-        .filter(|service| service.protocol == Protocol::Tcp);
-    let mut seen = Vec::new();
-    tcp.flat_map(|service| service.ports.iter().map(move |port| (service, port)))
-        .filter(move |(_, port)| {
-            let new = !seen.contains(&port.port);
-            if new {
-                seen.push(port.port);
-            }
-            new
-        })
 }

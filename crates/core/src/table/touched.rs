@@ -1,9 +1,11 @@
 //! What a change of the table asks the shell to do.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use roost_wire::Name;
+
+use super::Place;
 
 /// What to look at again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -11,7 +13,7 @@ pub struct Touched {
     /// Networks that came, went or changed themselves.
     pub networks: BTreeSet<Name>,
     /// Places of networks where listening may have to begin or end.
-    pub places: BTreeSet<(Name, SocketAddr)>,
+    pub places: BTreeSet<(Name, Place)>,
     /// Addresses that were taken from apps.
     pub released: Vec<Release>,
 }

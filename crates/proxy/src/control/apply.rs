@@ -26,13 +26,10 @@ pub(crate) fn put(shared: &Arc<Shared>, entity: Entity) -> Result<bool, String> 
     }
 }
 
-/// Told by each worker when it has done everything asked so far.
+/// Told by each worker, and by what keeps the rules of port ranges, when it has done everything asked so far.
 fn barrier(shared: &Arc<Shared>) -> Vec<oneshot::Receiver<()>> {
-    shared
-        .mailboxes
-        .iter()
-        .map(|mailbox| mailbox.done())
-        .collect()
+    let workers = shared.mailboxes.iter().map(|mailbox| mailbox.done());
+    workers.chain([shared.ranges.done()]).collect()
 }
 
 /// Waits until the workers have done everything asked so far; `false` when one did not in time.
@@ -210,5 +207,6 @@ fn tell_workers(shared: &Arc<Shared>, touched: &Touched) -> bool {
     for mailbox in &shared.mailboxes {
         mailbox.touch(touched);
     }
+    shared.ranges.touch(touched);
     true
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use roost_wire::{Name, Up};
+use roost_wire::{Name, TransportPort, Up};
 
 use crate::shared::Shared;
 
 /// The past second's load, and the wakes that somebody still waits for; nothing for what rests.
 pub(crate) fn each_second(shared: &Arc<Shared>) -> Vec<Up> {
     let mut lines = Vec::new();
-    let mut machines: BTreeMap<Name, BTreeMap<u16, (u32, u32)>> = BTreeMap::new();
+    let mut machines: BTreeMap<Name, BTreeMap<TransportPort, (u32, u32)>> = BTreeMap::new();
     let mut waiting = BTreeMap::new();
     for app in shared.take_active() {
         let (loads, waits) = app.report(shared);
@@ -55,6 +55,9 @@ pub(crate) fn stats(shared: &Arc<Shared>) -> BTreeMap<String, u64> {
         ("max_connections", shared.max_connections),
         ("from_outside", shared.from_outside.load(Ordering::Relaxed)),
         ("waiting", shared.waiting.load(Ordering::Relaxed)),
+        ("udp_flows", shared.udp.flows()),
+        ("udp_held_bytes", shared.udp.held_bytes()),
+        ("udp_dropped", shared.udp.dropped()),
         ("threads", shared.mailboxes.len()),
     ];
     let counters = counters.into_iter();

@@ -5,10 +5,12 @@
 //! process from running out of descriptors.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use crate::source::machine_of;
 
 /// Queries on their way to the host's resolvers, of all networks: each holds a socket.
 static ALL_FORWARDS: Semaphore = Semaphore::const_new(1024);
@@ -103,14 +105,6 @@ impl Drop for Place {
                 taken.by_machine.remove(&self.machine);
             }
         }
-    }
-}
-
-/// A Machine has a whole /112 and may call from any address of it.
-fn machine_of(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V6(address) => address.to_bits() >> 16,
-        IpAddr::V4(address) => address.to_bits().into(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use roost_core::{Fate, Grant, Request, Wish};
-use roost_wire::{Elder, Heir, Name, Wished};
+use roost_wire::{Elder, Heir, Name, TransportPort, Wished};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, spawn_local};
 
@@ -20,13 +20,13 @@ type Waiting = (Name, u64);
 /// What somebody in the elder wants.
 struct Wanted {
     waiting: Waiting,
-    port: u16,
+    port: TransportPort,
     exclude: Vec<Name>,
     wish: Option<Wish>,
 }
 
 /// What a unit is for: app, Machine and internal port.
-type Use = (Name, Name, u16);
+type Use = (Name, Name, TransportPort);
 /// A unit that the elder holds, and how to give it back.
 type Unit = (Arc<AppHandle>, Grant);
 /// What came of an ask; there are never more than asks.
@@ -153,7 +153,7 @@ impl Lender {
         Ok(())
     }
 
-    fn count(&mut self, name: &Name, units: Vec<(Name, u16, u32)>, draining: &[Name]) {
+    fn count(&mut self, name: &Name, units: Vec<(Name, TransportPort, u32)>, draining: &[Name]) {
         let shared = &self.worker.shared;
         // An app that is gone here has no limits to keep.
         let Some(app) = shared.app(name) else {
@@ -216,7 +216,7 @@ impl Lender {
         match answer {
             Ok(granted) if wanted => {
                 let grant = granted.grant;
-                let (machine, port) = (grant.machine.clone(), grant.internal_port);
+                let (machine, port) = (grant.machine.clone(), grant.inner());
                 let key = (name.clone(), machine.id.clone(), port);
                 self.held.entry(key).or_default().push((app, grant));
                 let machine = Box::new((*machine).clone());

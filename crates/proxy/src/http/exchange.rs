@@ -203,7 +203,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             tries += 1;
             let (worker, target) = (self.worker, self.target);
             let request = Request {
-                port: target.port,
+                port: target.port.into(),
                 exclude: &excluded,
                 wish: aim.wish.as_deref(),
                 held_bytes: self.request.len() + self.input.len() + kept,

@@ -1,0 +1,371 @@
+"""UDP services through the real proxy: flows, waking, limits, who may call, and what is held."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.proxy_control import (
+    Control,
+    ControlError,
+    Line,
+    app,
+    app_at,
+    greeted,
+    machine,
+    network,
+)
+from tests.support.proxy_world import FLYCAST, MACHINES, World
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces, which needs root"),
+]
+
+PORT = 5353
+HOST = (f"{FLYCAST}2", PORT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A running proxy that serves one network, the agent's connection to it, and a Machine."""
+
+    world: World
+    control: Control
+    ip4: str
+    inside: Path
+
+    def put(self, state: str = "started", name: str = "m1", **more: object) -> Line:
+        """Puts a Machine with a UDP service; `more` are the service's own keys."""
+        value = machine(name, "a", self.ip4, state)
+        ip4 = more.pop("ip4", self.ip4)
+        service = {
+            "protocol": "udp",
+            "internal_port": PORT,
+            "ports": [{"port": PORT}],
+            "concurrency": {"type": "connections"},
+        }
+        value |= {"ip4": ip4, "services": [service | more]}
+        self.control.put("machine", value)
+        return value
+
+    def load(self) -> tuple[int, int]:
+        """Load now and peak of the service in the next report that has any."""
+        report = self.control.wait(lambda line: line["ev"] == "load" and "m1" in line["machines"])
+        now, peak = report["machines"]["m1"][f"{PORT}/udp"]
+        return now, peak
+
+    def stats(self) -> dict[str, int]:
+        """The proxy's counters."""
+        return dict(self.control.call("stats")["stats"])
+
+    def await_stats(self, wanted: Callable[[dict[str, int]], bool]) -> dict[str, int]:
+        """The counters once they are as wanted; each look waits for the proxy."""
+        for _ in range(20_000):
+            if wanted(found := self.stats()):
+                return found
+        raise ControlError(f"it did not come to that: {self.stats()}")
+
+
+@contextlib.contextmanager
+def staged(tmp_path: Path, **settings: object) -> Iterator[Stage]:
+    with contextlib.ExitStack() as stack:
+        world = World(stack)
+        control = greeted(stack, tmp_path / "proxy.sock", **settings)
+        control.put("network", network(str(world.router)))
+        control.put("app", app("a", HOST[0]))
+        ip4, inside = world.add_machine()
+        yield Stage(world=world, control=control, ip4=ip4, inside=inside)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with staged(tmp_path) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def answering(sock: socket.socket, prefix: bytes = b"") -> Iterator[list[tuple[bytes, object]]]:
+    """Sends back what comes, after `prefix`, until the block ends; yields what came, and from
+    where.
+    """
+    came: list[tuple[bytes, object]] = []
+    end, ended = os.pipe()
+
+    def run() -> None:
+        while end not in select.select([sock.fileno(), end], [], [])[0]:
+            data, peer = sock.recvfrom(65536)
+            came.append((data, peer))
+            sock.sendto(prefix + data, peer)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield came
+    finally:
+        os.close(ended)
+        thread.join()
+        os.close(end)
+        sock.close()
+
+
+def test_a_flow_goes_both_ways(stage: Stage) -> None:
+    """Datagrams of any size go to one Machine by one socket and back from the address and port that
+    was called, empty ones too.
+    """
+    stage.put()
+    with answering(stage.world.bind(stage.inside, PORT)) as came, stage.world.datagrams() as caller:
+        for data in (b"hello", b"", os.urandom(1400), os.urandom(30_000), b"again"):
+            caller.sendto(data, HOST)
+            answer, peer = caller.recvfrom(65536)
+            assert (answer, peer[:2]) == (data, HOST)
+        assert len({peer for _, peer in came}) == 1
+        assert stage.load() == (1, 1)
+
+
+def test_callers_have_flows_of_their_own(stage: Stage) -> None:
+    """Each caller's answers are its own, and each is a unit of load."""
+    stage.put()
+    with contextlib.ExitStack() as stack:
+        came = stack.enter_context(answering(stage.world.bind(stage.inside, PORT)))
+        callers = [stack.enter_context(stage.world.datagrams()) for _ in range(40)]
+        for number, caller in enumerate(callers):
+            caller.sendto(b"%d" % number, HOST)
+        for number, caller in enumerate(callers):
+            assert caller.recv(100) == b"%d" % number
+        assert len({peer for _, peer in came}) == 40
+        assert stage.stats()["udp_flows"] == 40
+        assert stage.load() == (40, 40)
+
+
+def test_first_datagrams_are_held_while_a_machine_wakes(stage: Stage) -> None:
+    """A sleeping Machine is woken; what comes meanwhile is held in order until the program listens,
+    whenever that is after the start, and arrives once.
+    """
+    stage.put("stopped")
+    with stage.world.datagrams() as caller:
+        for number in range(5):
+            caller.sendto(b"%d" % number, HOST)
+        stage.control.event("wake", machine="m1")
+        stage.put("starting")
+        stage.put("started")
+        # The Machine has refused the first one for some time by now.
+        stage.control.event("load")
+        assert stage.stats()["udp_flows"] == 1
+        with answering(stage.world.bind(stage.inside, PORT)) as came:
+            assert [caller.recv(100) for _ in range(5)] == [b"%d" % number for number in range(5)]
+            assert [data for data, _ in came] == [b"%d" % number for number in range(5)]
+        assert stage.control.event("ready", machine="m1")["port"] == PORT
+
+
+def test_only_one_flow_asks_a_machine_that_wakes(stage: Stage) -> None:
+    """Many flows wait for a program that does not listen yet: all are served once it does."""
+    stage.put("stopped")
+    with contextlib.ExitStack() as stack:
+        callers = [stack.enter_context(stage.world.datagrams()) for _ in range(100)]
+        for number, caller in enumerate(callers):
+            caller.sendto(b"%d" % number, HOST)
+        stage.control.event("wake", machine="m1")
+        stage.put("started")
+        report = stage.control.wait(
+            lambda line: line["ev"] == "load" and line["waiting"].get("a") == 99
+        )
+        assert report["machines"]["m1"][f"{PORT}/udp"][0] == 1
+        stack.enter_context(answering(stage.world.bind(stage.inside, PORT)))
+        for number, caller in enumerate(callers):
+            assert caller.recv(100) == b"%d" % number
+
+
+def test_what_is_held_is_bounded(stage: Stage) -> None:
+    """Of one flow sixteen datagrams are held, of no more than 64 KiB; the rest is dropped and
+    counted. Nothing stays held when nobody can be woken.
+    """
+    stage.put("stopped")
+    with stage.world.datagrams() as small, stage.world.datagrams() as large:
+        for number in range(40):
+            small.sendto(b"%d" % number, HOST)
+        for _ in range(8):
+            large.sendto(bytes(10_000), HOST)
+        found = stage.await_stats(lambda now: now["udp_dropped"] >= 26)
+        assert found["udp_dropped"] == 24 + 2
+        assert found["udp_held_bytes"] == sum(len(b"%d" % number) for number in range(16)) + 60_000
+        stage.control.call("wake_failed", machine="m1", code="PM07", message="no")
+        found = stage.await_stats(lambda now: now["udp_flows"] == 0)
+        assert found["udp_held_bytes"] == 0
+        assert stage.control.event("log", code="PM07")["app"] == "a"
+
+
+def test_limits_are_exact(stage: Stage) -> None:
+    """At the hard limit a flow waits, its datagrams held, until another one ends."""
+    stage.put(concurrency={"type": "connections", "hard_limit": 2})
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(answering(stage.world.bind(stage.inside, PORT)))
+        callers = [stack.enter_context(stage.world.datagrams()) for _ in range(3)]
+        for caller in callers[:2]:
+            caller.sendto(b"x", HOST)
+            assert caller.recv(100) == b"x"
+        callers[2].sendto(b"y", HOST)
+        report = stage.control.wait(lambda line: line["ev"] == "load" and line["waiting"])
+        assert report["machines"]["m1"][f"{PORT}/udp"] == [2, 2]
+        stage.put(concurrency={"type": "connections", "hard_limit": 3})
+        assert callers[2].recv(100) == b"y"
+
+
+def test_an_idle_flow_ends(tmp_path: Path) -> None:
+    """A flow without datagrams is no load any more after the time that is set; the next datagram
+    begins another one.
+    """
+    with (
+        staged(tmp_path, udp_idle_ms=200) as stage,
+        answering(stage.world.bind(stage.inside, PORT)) as came,
+        stage.world.datagrams() as caller,
+    ):
+        stage.put()
+        for _ in range(2):
+            caller.sendto(b"x", HOST)
+            assert caller.recv(100) == b"x"
+            stage.await_stats(lambda now: now["udp_flows"] == 0)
+        assert len({peer for _, peer in came}) == 2
+        answer = stage.control.call("drain", machine="m1", if_idle=True)
+        assert (answer["drained"], answer["load"]) == (True, 0)
+
+
+def test_a_flow_is_use(stage: Stage) -> None:
+    """A Machine with a flow is not idle."""
+    stage.put()
+    with answering(stage.world.bind(stage.inside, PORT)), stage.world.datagrams() as caller:
+        caller.sendto(b"x", HOST)
+        assert caller.recv(100) == b"x"
+        answer = stage.control.call("drain", machine="m1", if_idle=True)
+        assert (answer["drained"], answer["load"]) == (False, 1)
+
+
+def test_a_flow_leaves_a_machine_that_goes(stage: Stage) -> None:
+    """When its Machine goes down, what a caller sends next goes to another one."""
+    other, inside = stage.world.add_machine()
+    stage.put()
+    with (
+        answering(stage.world.bind(stage.inside, PORT), b"1"),
+        answering(stage.world.bind(inside, PORT), b"2"),
+        stage.world.datagrams() as caller,
+    ):
+        caller.sendto(b"x", HOST)
+        assert caller.recv(100) == b"1x"
+        stage.put(name="m2", ip4=other)
+        stage.put("stopping")
+        caller.sendto(b"y", HOST)
+        assert caller.recv(100) == b"2y"
+
+
+def test_a_refusal_is_told_and_tried_again(stage: Stage) -> None:
+    """A program that stopped listening: the app's log names Machine and port, and what is sent next
+    is held until it listens again.
+    """
+    stage.put()
+    with stage.world.datagrams() as caller:
+        caller.sendto(b"lost", HOST)
+        line = stage.control.event("log", code="PC01")
+        assert (line["app"], line["machine"]) == ("a", "m1")
+        assert f"UDP port {PORT}" in line["message"]
+        stage.await_stats(lambda now: now["udp_flows"] == 0)
+        caller.sendto(b"held", HOST)
+        stage.control.event("load")
+        with answering(stage.world.bind(stage.inside, PORT)) as came:
+            assert caller.recv(100) == b"held"
+            assert [data for data, _ in came] == [b"held"]
+
+
+def test_only_allowed_apps_may_send(stage: Stage) -> None:
+    """Datagrams of an app that is not allowed wake and reach nobody; its log says who it was."""
+    for number, name in enumerate(("web", "other"), 1):
+        stage.control.put("app", app_at(name, []))
+        value = machine(f"caller-{name}", name, "172.16.0.200", ports=[])
+        stage.control.put("machine", value | {"ip6": f"{MACHINES}1{number}:2"})
+    stage.put("stopped", allowed_apps=["web"])
+    with (
+        stage.world.datagrams(source=f"{MACHINES}12:beef") as denied,
+        stage.world.datagrams(source=f"{MACHINES}11:beef") as allowed,
+    ):
+        denied.sendto(b"no", HOST)
+        line = stage.control.event("log", code="RA01")
+        assert "caller-other" in line["message"]
+        assert stage.stats()["udp_flows"] == 0
+        assert not any(line["ev"] == "wake" for line in stage.control.events)
+        allowed.sendto(b"yes", HOST)
+        stage.control.event("wake", machine="m1")
+
+
+def test_one_source_cannot_take_all_flows(stage: Stage) -> None:
+    """A Machine has its share of flows, whatever addresses of its own it uses, and no more."""
+    stage.put(concurrency={"type": "connections"})
+    with contextlib.ExitStack() as stack:
+        came = stack.enter_context(answering(stage.world.bind(stage.inside, PORT)))
+        for number in range(2300):
+            with stage.world.datagrams(source=f"{MACHINES}11:{number:x}") as caller:
+                caller.sendto(b"x", HOST)
+        line = stage.control.event("log", code="RU01")
+        assert "too many flows" in line["message"]
+        # Two threads, each with a share.
+        found = stage.await_stats(lambda now: now["udp_dropped"] >= 2300 - 2 * 1024)
+        assert found["udp_flows"] <= 2 * 1024
+        before = len(came)
+        with stage.world.datagrams(source=f"{MACHINES}12:1") as caller:
+            caller.sendto(b"other", HOST)
+            assert caller.recv(100) == b"other"
+        assert len(came) > before
+
+
+def test_ranges_and_single_ports_reach_their_port(stage: Stage) -> None:
+    """A range leads each port to the same port of the Machine; answers come from the port that was
+    called. TCP at the same number is another service.
+    """
+    stage.put(ports=[{"port": 10_000, "end_port": 19_999}])
+    with (
+        answering(stage.world.bind(stage.inside, 10_000), b"a"),
+        answering(stage.world.bind(stage.inside, 19_999), b"b"),
+        stage.world.datagrams() as caller,
+        stage.world.datagrams() as other,
+    ):
+        for port, prefix in ((10_000, b"a"), (19_999, b"b"), (10_000, b"a")):
+            for one in (caller, other):
+                one.sendto(b"x", (HOST[0], port))
+                answer, peer = one.recvfrom(100)
+                assert (answer, peer[:2]) == (prefix + b"x", (HOST[0], port))
+        assert stage.stats()["udp_flows"] == 4
+        with pytest.raises(ConnectionRefusedError):
+            stage.world.call(2, 10_000)
+
+
+def test_a_port_nobody_has_is_refused(stage: Stage) -> None:
+    """The kernel refuses datagrams to ports without a service; an address that has not the port
+    gets nothing."""
+    stage.put()
+    stage.control.put("app", app("b", f"{FLYCAST}3"))
+    with stage.world.datagrams() as caller:
+        caller.connect((HOST[0], PORT + 1))
+        caller.send(b"x")
+        with pytest.raises(ConnectionRefusedError):
+            caller.recv(100)
+    with stage.world.datagrams() as caller:
+        caller.sendto(b"x", (f"{FLYCAST}3", PORT))
+        line = stage.control.event("log", app="b")
+        assert line["code"] == "PR01"
+        assert stage.stats()["udp_flows"] == 0
+
+
+def test_flows_end_with_the_address_they_came_by(stage: Stage) -> None:
+    """When an address is taken from an app its flows end after the app's patience."""
+    stage.put()
+    with answering(stage.world.bind(stage.inside, PORT)), stage.world.datagrams() as caller:
+        caller.sendto(b"x", HOST)
+        assert caller.recv(100) == b"x"
+        stage.control.put("app", app_at("a", [], drain_ms=0))
+        stage.await_stats(lambda now: now["udp_flows"] == 0)
