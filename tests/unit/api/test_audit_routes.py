@@ -80,8 +80,16 @@ ELSEWHERE = {
     ("DELETE", "/v1/tokens/{token_id}"),
     ("POST", f"{APP}/deploys"),
     ("POST", f"{APP}/scale"),
+    ("POST", f"{APP}/certificates/custom"),
+    ("POST", f"{APP}/certificates/acme"),
+    ("POST", f"{APP}/certificates/{{hostname}}/check"),
+    ("DELETE", f"{APP}/certificates/{{hostname}}"),
+    ("DELETE", f"{APP}/certificates/{{hostname}}/custom"),
+    ("DELETE", f"{APP}/certificates/{{hostname}}/acme"),
+    ("POST", f"{ORG}/ca/rotate"),
+    ("DELETE", f"{ORG}/ca/{{fingerprint}}"),
 }
-"""In the tests below."""
+"""In the tests below, and in test_audit_certificates."""
 
 
 def log(world: World) -> list[AuditEntry]:
