@@ -53,14 +53,14 @@ class Peer:
     def until(self, mark: bytes) -> bytes:
         """All bytes up to and with ``mark``."""
         while mark not in self.buffer:
-            self._more()
+            self.more()
         end = self.buffer.index(mark) + len(mark)
         return self.take(end)
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes."""
         while len(self.buffer) < count:
-            self._more()
+            self.more()
         taken, self.buffer = self.buffer[:count], self.buffer[count:]
         return taken
 
@@ -89,7 +89,8 @@ class Peer:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
-    def _more(self) -> None:
+    def more(self) -> None:
+        """Reads what comes next; AssertionError at the end."""
         data = self.sock.recv(1 << 16)
         if not data:
             raise AssertionError(f"the connection ended after {self.buffer!r}")
