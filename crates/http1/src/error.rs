@@ -12,6 +12,12 @@ pub enum RequestError {
     /// The request line is longer than [`MAX_FIRST_LINE`].
     #[error("the request line is longer than {MAX_FIRST_LINE} bytes")]
     TargetTooLong,
+    /// The request line is too long by its method alone.
+    #[error("the method is longer than {MAX_FIRST_LINE} bytes")]
+    MethodTooLong,
+    /// The body is coded in a way that is not understood, and its end could be found (RFC 9112, 6.1).
+    #[error("a Transfer-Encoding other than chunked is not supported")]
+    Coding,
     /// The head is larger than [`MAX_HEAD`] or has too many fields.
     #[error("the request head is larger than {MAX_HEAD} bytes or has too many fields")]
     HeadTooLarge,
@@ -31,7 +37,7 @@ impl RequestError {
             Self::TargetTooLong => 414,
             Self::HeadTooLarge => 431,
             Self::Version => 505,
-            Self::Connect => 501,
+            Self::Connect | Self::Coding | Self::MethodTooLong => 501,
         }
     }
 }

@@ -65,9 +65,37 @@ enum Told {
     Chunked,
 }
 
+/// Why they say nothing that counts.
+enum Flaw {
+    /// Two readers could find different ends.
+    Unclear(&'static str),
+    /// The end is clear; what it ends is not understood.
+    Coding,
+}
+
+impl From<Flaw> for RequestError {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Unclear(why) => Self::Malformed(why),
+            Flaw::Coding => Self::Coding,
+        }
+    }
+}
+
+impl From<Flaw> for ResponseError {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Unclear(why) => Self(why),
+            Flaw::Coding => Self(OTHER_CODING),
+        }
+    }
+}
+
+const OTHER_CODING: &str = "a Transfer-Encoding other than chunked";
+
 impl RequestFraming {
     pub(crate) fn of(fields: Fields<'_, '_>, version: Version) -> Result<Self, RequestError> {
-        match told(fields, version).map_err(RequestError::Malformed)? {
+        match told(fields, version)? {
             Told::Nothing => Ok(Self::None),
             Told::Length(length) => Ok(Self::Length(length)),
             Told::Chunked => Ok(Self::Chunked),
@@ -82,7 +110,7 @@ impl ResponseFraming {
         status: u16,
         method: Method,
     ) -> Result<Self, ResponseError> {
-        let told = told(fields, version).map_err(ResponseError)?;
+        let told = told(fields, version)?;
         if method == Method::Head || matches!(status, 100..=199 | 204 | 304) {
             return Ok(Self::None);
         }
@@ -94,18 +122,22 @@ impl ResponseFraming {
     }
 }
 
-fn told(fields: Fields<'_, '_>, version: Version) -> Result<Told, &'static str> {
+fn told(fields: Fields<'_, '_>, version: Version) -> Result<Told, Flaw> {
     let mut told = Told::Nothing;
     for (name, _, value) in fields.iter() {
         told = match (name, told) {
-            (Name::ContentLength, Told::Nothing) => Told::Length(length(value)?),
-            (Name::ContentLength, Told::Length(_)) => return Err("several Content-Length fields"),
+            (Name::ContentLength, Told::Nothing) => {
+                Told::Length(length(value).map_err(Flaw::Unclear)?)
+            }
+            (Name::ContentLength, Told::Length(_)) => {
+                return Err(Flaw::Unclear("several Content-Length fields"));
+            }
             (Name::TransferEncoding, Told::Nothing) => chunked(value, version)?,
             (Name::TransferEncoding, Told::Chunked) => {
-                return Err("several Transfer-Encoding fields");
+                return Err(Flaw::Unclear("several Transfer-Encoding fields"));
             }
             (Name::ContentLength, Told::Chunked) | (Name::TransferEncoding, Told::Length(_)) => {
-                return Err("both Content-Length and Transfer-Encoding");
+                return Err(Flaw::Unclear("both Content-Length and Transfer-Encoding"));
             }
             (_, told) => told,
         };
@@ -113,14 +145,26 @@ fn told(fields: Fields<'_, '_>, version: Version) -> Result<Told, &'static str> 
     Ok(told)
 }
 
-fn chunked(value: &[u8], version: Version) -> Result<Told, &'static str> {
+fn chunked(value: &[u8], version: Version) -> Result<Told, Flaw> {
     if version == Version::Http10 {
-        return Err("Transfer-Encoding in HTTP/1.0");
+        return Err(Flaw::Unclear("Transfer-Encoding in HTTP/1.0"));
     }
-    if !value.eq_ignore_ascii_case(b"chunked") {
-        return Err("a Transfer-Encoding other than chunked");
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(Told::Chunked);
     }
-    Ok(Told::Chunked)
+    if is_other_then_chunked(value) {
+        return Err(Flaw::Coding);
+    }
+    Err(Flaw::Unclear(OTHER_CODING))
+}
+
+/// Whether other codings were applied, named by plain words, and then `chunked`, once.
+fn is_other_then_chunked(value: &[u8]) -> bool {
+    let is_chunked = |word: &[u8]| word.eq_ignore_ascii_case(b"chunked");
+    let mut words = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let last = words.next_back();
+    let plain = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_alphanumeric);
+    last.is_some_and(is_chunked) && words.all(|word| plain(word) && !is_chunked(word))
 }
 
 fn length(value: &[u8]) -> Result<u64, &'static str> {

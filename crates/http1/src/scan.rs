@@ -48,10 +48,12 @@ impl HeadScanner {
     ///
     /// `None` asks for more bytes. One empty line before the request line is skipped (RFC 9112, 2.2).
     pub fn scan_request(&mut self, buf: &[u8]) -> Result<Option<HeadSpan>, RequestError> {
-        self.scan(buf, true).map_err(|error| match error {
+        let scanned = self.scan(buf, true);
+        scanned.map_err(|error| match error {
             ScanError::BareCr => RequestError::Malformed("a CR without LF in the head"),
             ScanError::BareLf => RequestError::Malformed("a line of the head ends with LF alone"),
             ScanError::BlankLines => RequestError::Malformed("empty lines before the request"),
+            ScanError::FirstLineTooLong if self.is_one_word(buf) => RequestError::MethodTooLong,
             ScanError::FirstLineTooLong => RequestError::TargetTooLong,
             ScanError::TooLarge | ScanError::TooManyFields => RequestError::HeadTooLarge,
         })
@@ -113,6 +115,12 @@ impl HeadScanner {
             (false, _) => self.lines += 1,
         }
         Ok(None)
+    }
+
+    /// Whether the first line has no space where it is too long.
+    fn is_one_word(&self, buf: &[u8]) -> bool {
+        let line = buf.get(self.start..).unwrap_or_default();
+        !line.iter().take(MAX_FIRST_LINE).any(|byte| *byte == b' ')
     }
 
     fn check_size(&self, upto: usize) -> Result<(), ScanError> {
