@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.http_peer import Peer, World, get, http_world, ok
+from tests.support.http_peer import APP_IP, MACHINE_IP, Peer, World, get, http_world, ok
+from tests.support.proxy_control import app, machine
 
 pytestmark = pytest.mark.root
 
@@ -137,3 +138,22 @@ def test_an_app_can_turn_it_off(tmp_path: Path, options: dict[str, Any]) -> None
         client, head = exchange(world, GZIP, ok(TEXT, TYPE))
         assert "gzip" not in head
         assert TEXT.encode() == client.take(len(TEXT))
+
+
+def test_no_app_has_all_encoders(world: World) -> None:
+    """Beyond 32 responses at a time an app's are not compressed; another app's still are."""
+    other = "fdaa:0:1:0:1::3"
+    world.control.put("app", app("b", other))
+    options = {"port": 80, "handlers": ["http"]}
+    world.control.put("machine", machine("m2", "b", MACHINE_IP, port=options))
+
+    def begun(to: str = APP_IP) -> str:
+        client = world.client(get("/", GZIP), to=to)
+        peer = world.accept()
+        peer.head()
+        peer.send(f"HTTP/1.1 200 OK\r\n{TYPE}\r\n")
+        return client.head()
+
+    heads = [begun() for _ in range(33)]
+    assert ["gzip" in head for head in heads] == [True] * 32 + [False]
+    assert "gzip" in begun(other)

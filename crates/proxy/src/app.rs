@@ -22,6 +22,8 @@ pub(crate) struct AppHandle {
     pub(crate) name: Name,
     /// Bytes of its callers' request bodies that are kept for replays.
     pub(crate) kept: AtomicUsize,
+    /// Responses to its callers that are being compressed.
+    pub(crate) coders: AtomicUsize,
     cell: Mutex<Cell>,
     replays: Mutex<ReplayCache>,
     /// There is something in it.
@@ -91,6 +93,7 @@ impl AppHandle {
         Self {
             name,
             kept: AtomicUsize::new(0),
+            coders: AtomicUsize::new(0),
             cell,
             replays: Mutex::default(),
             remembers: AtomicBool::new(false),

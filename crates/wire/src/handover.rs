@@ -56,6 +56,9 @@ pub enum Heir {
         /// One sentence.
         message: Name,
     },
+    /// What a later version says, which means nothing here.
+    #[serde(other)]
+    Other,
 }
 
 /// A line of the proxy that is taken over from.
@@ -127,6 +130,9 @@ pub enum Elder {
         /// The internal port.
         port: TransportPort,
     },
+    /// What a later version says, which means nothing here. Descriptors come with `sockets` alone.
+    #[serde(other)]
+    Other,
 }
 
 /// Which Machines a call would have.

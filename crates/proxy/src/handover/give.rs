@@ -281,6 +281,6 @@ fn obey(shared: &Arc<Shared>, line: Heir) {
                 app.refused_there(WaiterId(waiter), refusal, shared);
             }
         }
-        Heir::Take { .. } | Heir::Ready | Heir::Serving => {}
+        Heir::Take { .. } | Heir::Ready | Heir::Serving | Heir::Other => {}
     }
 }

@@ -148,7 +148,7 @@ impl Lender {
                 }
             }
             Elder::Refuse { message } => return Err(io::Error::other(message.to_string())),
-            Elder::Given | Elder::Go => {}
+            Elder::Given | Elder::Go | Elder::Other => {}
         }
         Ok(())
     }

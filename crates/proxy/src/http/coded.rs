@@ -1,7 +1,7 @@
 //! A response that is compressed on its way to the client.
 //!
 //! Whatever has arrived from the Machine leaves before more is waited for, so a stream stays one. Encoders
-//! take memory: where too many are at work, a response goes through as it is.
+//! take memory: where too many are at work, a response goes through as it is. No app may have all of them.
 
 use std::io;
 use std::sync::Arc;
@@ -13,10 +13,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::download::{Download, DownloadError};
 use super::source::{Source, Step};
+use crate::route::AppHandle;
 use crate::shared::Shared;
 
 /// Responses that are compressed at a time; each takes up to about two megabytes.
 const MAX_CODERS: usize = 128;
+/// Those of one app.
+const MAX_APP_CODERS: usize = MAX_CODERS / 4;
 
 /// One body's encoder.
 #[derive(Debug)]
@@ -29,12 +32,15 @@ pub(super) struct Coder {
 
 /// Counts a response that is being compressed while it lives.
 #[derive(Debug)]
-struct Counted(Arc<Shared>);
+struct Counted {
+    shared: Arc<Shared>,
+    app: Arc<AppHandle>,
+}
 
 impl Coder {
-    /// An encoder, unless too many are at work.
-    pub(super) fn new(shared: &Arc<Shared>, coding: Coding) -> Option<Self> {
-        let counted = Counted::new(shared)?;
+    /// An encoder for a response to a caller of `app`, unless too many are at work.
+    pub(super) fn new(shared: &Arc<Shared>, app: &Arc<AppHandle>, coding: Coding) -> Option<Self> {
+        let counted = Counted::new(shared, app)?;
         let encoder = Encoder::new(coding).ok()?;
         Some(Self {
             encoder,
@@ -75,16 +81,22 @@ impl Coder {
 }
 
 impl Counted {
-    fn new(shared: &Arc<Shared>) -> Option<Self> {
-        let before = shared.coders.fetch_add(1, Ordering::Relaxed);
-        let counted = Self(shared.clone());
-        (before < MAX_CODERS).then_some(counted)
+    fn new(shared: &Arc<Shared>, app: &Arc<AppHandle>) -> Option<Self> {
+        let all = shared.coders.fetch_add(1, Ordering::Relaxed);
+        let of_app = app.coders.fetch_add(1, Ordering::Relaxed);
+        // Counted at first, so that it is given back in any case.
+        let counted = Self {
+            shared: shared.clone(),
+            app: app.clone(),
+        };
+        (all < MAX_CODERS && of_app < MAX_APP_CODERS).then_some(counted)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.coders.fetch_sub(1, Ordering::Relaxed);
+        self.shared.coders.fetch_sub(1, Ordering::Relaxed);
+        self.app.coders.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

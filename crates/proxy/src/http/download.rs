@@ -270,7 +270,7 @@ impl<M: AsyncRead + Unpin, W: AsyncWrite + Unpin> Download<'_, M, W> {
         let coder = self
             .coding
             .filter(|_| head.codable(LEAST_LENGTH).is_some_and(is_compressible))
-            .and_then(|coding| Coder::new(&self.worker.shared, coding));
+            .and_then(|coding| Coder::new(&self.worker.shared, &self.target.app, coding));
         let ending = self.worker.is_ending(self.target);
         let client_closes =
             ending || !self.facts.keep_alive || !self.sent.all.get() || (old && unframed);
