@@ -315,6 +315,55 @@ def test_a_websocket_that_is_refused_is_no_success(world: World) -> None:
         assert (response[":status"], response.body) == (seen, b"no")
 
 
+def test_a_response_that_http2_cannot_have_is_the_machines_error(world: World) -> None:
+    """A WebSocket's answer to another key makes a 502 with PU02, in the app's log too."""
+    client = H2Peer(world.client())
+    fields = request_fields("/chat", method="CONNECT")
+    stream = client.request([*fields, (":protocol", "websocket")], more=True)
+    app = world.accept()
+    app.head()
+    app.send(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    )
+    response = client.response(stream)
+    assert (response[":status"], response["fly-error"]) == ("502", "PU02")
+    line = world.control.event("log")
+    assert (line["code"], line["machine"]) == ("PU02", "m1")
+    assert "another key" in line["message"]
+
+
+@pytest.mark.parametrize("h2_backend", [False, True], ids=["http1", "http2"])
+def test_the_largest_heads_have_room_for_the_proxys_fields(
+    tmp_path: Path, h2_backend: bool
+) -> None:
+    """Heads near 64 KiB, or with nearly 128 fields, pass in both directions."""
+    large = [[(f"x-{number}", "v" * size) for number in range(4)] for size in (16_280, 16_334)]
+    many = [(f"x-{number}", "v") for number in range(126)]
+    options = {"h2_backend": h2_backend, "compress": False}
+    with http_world(tmp_path, port={"http_options": options}) as world:
+        client = H2Peer(world.client())
+        client.conn.decoder.max_header_list_size = 1 << 17
+        for asked, answered in (large, (many, many)):
+            stream = client.fetch("/", *asked)
+            if h2_backend:
+                app = H2Peer(world.accept(), client=False)
+                app.conn.decoder.max_header_list_size = 1 << 17
+                number, message = app.accept()
+                assert set(asked) <= set(message.fields)
+                app.answer(number, [(":status", "200"), *answered], b"ok")
+                app.peer.close()
+            else:
+                peer = world.accept()
+                assert peer.head().count("\r\nx-") == len(asked)
+                lines = "".join(f"{name}: {value}\r\n" for name, value in answered)
+                peer.send(ok("ok", lines))
+                peer.close()
+            response = client.response(stream)
+            assert (response[":status"], response.body) == ("200", b"ok")
+            assert set(answered) <= set(response.fields)
+
+
 def test_idle_connections_are_told_and_closed(tmp_path: Path) -> None:
     """A connection without streams for the idle time gets GOAWAY without an error, and ends."""
     with http_world(tmp_path, settings={"http_idle_ms": 100}) as world:

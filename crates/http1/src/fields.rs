@@ -9,11 +9,15 @@ use crate::name::Name;
 
 /// The most fields a head may have.
 pub const MAX_FIELDS: usize = 128;
+/// Fields that the proxy may have added to a head which it reads again.
+pub(crate) const ADDED_FIELDS: usize = 64;
+/// Places for the fields of one head.
+pub(crate) const SLOTS: usize = MAX_FIELDS + ADDED_FIELDS;
 
 /// Where a parsed head keeps its fields. It borrows from the bytes that were read; nothing is copied.
 pub struct FieldSlots<'b> {
-    pub(crate) headers: [MaybeUninit<Header<'b>>; MAX_FIELDS],
-    pub(crate) names: [Name; MAX_FIELDS],
+    pub(crate) headers: [MaybeUninit<Header<'b>>; SLOTS],
+    pub(crate) names: [Name; SLOTS],
 }
 
 impl FieldSlots<'_> {
@@ -21,8 +25,8 @@ impl FieldSlots<'_> {
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Self {
-            headers: [const { MaybeUninit::uninit() }; MAX_FIELDS],
-            names: [Name::Other; MAX_FIELDS],
+            headers: [const { MaybeUninit::uninit() }; SLOTS],
+            names: [Name::Other; SLOTS],
         }
     }
 }
@@ -36,7 +40,7 @@ pub(crate) struct Fields<'b, 'h> {
 
 impl<'b, 'h> Fields<'b, 'h> {
     /// Classifies `headers` into `names`.
-    pub(crate) fn classify(headers: &'h [Header<'b>], names: &'h mut [Name; MAX_FIELDS]) -> Self {
+    pub(crate) fn classify(headers: &'h [Header<'b>], names: &'h mut [Name; SLOTS]) -> Self {
         for (slot, header) in names.iter_mut().zip(headers) {
             *slot = Name::of(header.name.as_bytes());
         }

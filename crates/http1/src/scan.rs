@@ -6,12 +6,14 @@
 use memchr::memchr2;
 
 use crate::error::{RequestError, ResponseError};
-use crate::fields::MAX_FIELDS;
+use crate::fields::{ADDED_FIELDS, MAX_FIELDS};
 
 /// The largest head in bytes, from the first line to the empty line.
 pub const MAX_HEAD: usize = 64 * 1024;
 /// The longest request or status line in bytes.
 pub const MAX_FIRST_LINE: usize = 16 * 1024;
+/// Bytes that the proxy may have added to a head which it reads again.
+const ADDED_BYTES: usize = 32 * 1024;
 
 /// Where a complete head lies in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +43,18 @@ pub struct HeadScanner {
     line_start: usize,
     next: usize,
     lines: usize,
+    added: bool,
 }
 
 impl HeadScanner {
+    /// For a head that the proxy has written: it has room for what was added to a head that was read.
+    pub fn for_written() -> Self {
+        Self {
+            added: true,
+            ..Self::default()
+        }
+    }
+
     /// Goes on with the search in `buf`, which must begin with the bytes of the earlier calls.
     ///
     /// `None` asks for more bytes. One empty line before the request line is skipped (RFC 9112, 2.2).
@@ -111,7 +122,9 @@ impl HeadScanner {
                 let (start, end) = (self.start, self.next);
                 return Ok(Some(HeadSpan { start, end }));
             }
-            (false, lines) if lines > MAX_FIELDS => return Err(ScanError::TooManyFields),
+            (false, lines) if lines > self.limit(MAX_FIELDS, ADDED_FIELDS) => {
+                return Err(ScanError::TooManyFields);
+            }
             (false, _) => self.lines += 1,
         }
         Ok(None)
@@ -123,11 +136,15 @@ impl HeadScanner {
         !line.iter().take(MAX_FIRST_LINE).any(|byte| *byte == b' ')
     }
 
+    const fn limit(&self, most: usize, added: usize) -> usize {
+        most + if self.added { added } else { 0 }
+    }
+
     fn check_size(&self, upto: usize) -> Result<(), ScanError> {
         if self.lines == 0 && upto - self.line_start > MAX_FIRST_LINE {
             return Err(ScanError::FirstLineTooLong);
         }
-        if upto - self.start > MAX_HEAD {
+        if upto - self.start > self.limit(MAX_HEAD, ADDED_BYTES) {
             return Err(ScanError::TooLarge);
         }
         Ok(())

@@ -16,6 +16,7 @@ use super::upload::Sent;
 use super::watchdog::Activity;
 use crate::buffer::Buffer;
 use crate::client::send;
+use crate::http2::Unsendable;
 use crate::route::{Slot, Target};
 use crate::worker::Worker;
 
@@ -375,18 +376,32 @@ impl<M: AsyncRead + Unpin, W: AsyncWrite + Unpin> Download<'_, M, W> {
             return Ok(());
         }
         self.flush().await?;
-        write(self.writer, self.answer.first(count as u64)).await?;
+        let sent = send(self.writer, self.answer.first(count as u64)).await;
+        sent.map_err(|error| self.unsent(&error))?;
         self.activity.note();
         Ok(())
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), DownloadError> {
         if !self.output.is_empty() {
-            write(self.writer, self.output).await?;
+            let sent = send(self.writer, self.output).await;
+            sent.map_err(|error| self.unsent(&error))?;
             self.output.clear();
             self.activity.note();
         }
         Ok(())
+    }
+
+    /// Why bytes did not leave: a head that the client's version cannot have is the Machine's matter, and
+    /// nothing of it was sent.
+    fn unsent(&self, error: &io::Error) -> DownloadError {
+        match Unsendable::reason(error) {
+            Some(reason) => {
+                self.begun.set(false);
+                DownloadError::Bad(reason)
+            }
+            None => DownloadError::ClientGone,
+        }
     }
 
     async fn more(&mut self) -> Result<(), DownloadError> {
@@ -402,11 +417,6 @@ impl<M: AsyncRead + Unpin, W: AsyncWrite + Unpin> Download<'_, M, W> {
         self.activity.note();
         Ok(count > 0)
     }
-}
-
-async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), DownloadError> {
-    let sent = send(writer, bytes).await;
-    sent.map_err(|_| DownloadError::ClientGone)
 }
 
 /// What a head says of a replay, and whether the body says it.

@@ -1,13 +1,11 @@
 //! The head of a response, which the proxy wrote in HTTP/1.1, for a client that speaks HTTP/2.
 
-use std::io;
-
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
 use roost_http1::{ChunkedScanner, FieldSlots, HeadScanner, Method, ResponseFraming, ResponseHead};
 
 use super::outflow::Body;
-use super::{headers, websocket};
+use super::{Unsendable, headers, websocket};
 
 /// What a client asked for, as far as the response's form depends on it.
 #[derive(Debug)]
@@ -29,19 +27,19 @@ pub(super) enum Answer {
 
 impl Asked {
     /// Reads the head that `bytes` begin with; gives its length too.
-    pub(super) fn answer(&self, bytes: &[u8]) -> io::Result<(Answer, usize)> {
-        let refuse = |error: roost_http1::ResponseError| io::Error::other(error.0);
-        let span = HeadScanner::default()
+    pub(super) fn answer(&self, bytes: &[u8]) -> Result<(Answer, usize), Unsendable> {
+        let refuse = |error: roost_http1::ResponseError| Unsendable(error.0);
+        let span = HeadScanner::for_written()
             .scan_response(bytes)
             .map_err(refuse)?;
-        let end = span.ok_or(io::ErrorKind::InvalidData)?.end;
+        let end = span.ok_or(Unsendable("its head is cut short"))?.end;
         let mut slots = FieldSlots::new();
         let text = bytes.get(..end).unwrap_or_default();
         let head = ResponseHead::parse(text, &mut slots, self.method).map_err(refuse)?;
         Ok((self.translate(&head)?, end))
     }
 
-    fn translate(&self, head: &ResponseHead<'_, '_>) -> io::Result<Answer> {
+    fn translate(&self, head: &ResponseHead<'_, '_>) -> Result<Answer, Unsendable> {
         let mut response = Response::new(());
         let opened = head.status == 101;
         *response.status_mut() = self.status(head)?;
@@ -63,26 +61,26 @@ impl Asked {
             ResponseFraming::None | ResponseFraming::Length(0) => Body::Done,
             ResponseFraming::Length(length) => Body::Length(length),
             ResponseFraming::Chunked => Body::Chunks(Box::<ChunkedScanner>::default()),
-            ResponseFraming::UntilClose => return Err(io::ErrorKind::InvalidData.into()),
+            ResponseFraming::UntilClose => return Err(Unsendable("its end is not told")),
         };
         Ok(Answer::Final(response, body))
     }
 
     /// The status for a client that may have asked for a WebSocket, where 2xx is the word for yes.
-    fn status(&self, head: &ResponseHead<'_, '_>) -> io::Result<StatusCode> {
+    fn status(&self, head: &ResponseHead<'_, '_>) -> Result<StatusCode, Unsendable> {
         let status = match (&self.key, head.status) {
             (Some(key), 101) => {
                 let expected = websocket::accept_for(key.as_bytes());
                 match head.only(websocket::ACCEPT) {
                     Some(accept) if accept == expected.as_bytes() => 200,
-                    _ => return Err(io::Error::other("an answer to another WebSocket key")),
+                    _ => return Err(Unsendable("its Sec-WebSocket-Accept is for another key")),
                 }
             }
             (Some(_), 200..=299) => 502,
-            (None, 101) => return Err(io::ErrorKind::InvalidData.into()),
+            (None, 101) => return Err(Unsendable("an upgrade that HTTP/2 does not have")),
             (_, status) => status,
         };
-        StatusCode::from_u16(status).map_err(io::Error::other)
+        StatusCode::from_u16(status).map_err(|_| Unsendable("an invalid status"))
     }
 }
 
@@ -98,7 +96,7 @@ mod tests {
         }
     }
 
-    fn answer(asked: &Asked, text: &str) -> io::Result<(u16, Body)> {
+    fn answer(asked: &Asked, text: &str) -> Result<(u16, Body), Unsendable> {
         let (answer, end) = asked.answer(text.as_bytes())?;
         assert_eq!(end, text.len());
         match answer {

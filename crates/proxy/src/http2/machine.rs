@@ -82,8 +82,18 @@ impl MachineStream {
     }
 
     fn write_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.send_head(bytes);
+        if written.is_err() {
+            self.receiving = Receiving::Failed;
+        }
+        written
+    }
+
+    fn send_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let refuse = |error: RequestError| io::Error::other(error);
-        let span = HeadScanner::default().scan_request(bytes).map_err(refuse)?;
+        let span = HeadScanner::for_written()
+            .scan_request(bytes)
+            .map_err(refuse)?;
         let end = span.ok_or(io::ErrorKind::InvalidData)?.end;
         let mut slots = FieldSlots::new();
         let text = bytes.get(..end).unwrap_or_default();
@@ -102,7 +112,6 @@ impl MachineStream {
                 Ok(end)
             }
             Err(error) => {
-                self.receiving = Receiving::Failed;
                 self.unprocessed = true;
                 Err(broken(error))
             }

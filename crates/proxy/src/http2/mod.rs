@@ -122,6 +122,25 @@ fn path_of(head: &RequestHead<'_, '_>) -> Vec<u8> {
     [slash, head.path().as_bytes()].concat()
 }
 
+/// What was written cannot be said in HTTP/2. Nothing of it was sent, so something else still can be.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unsendable(&'static str);
+
+impl Unsendable {
+    /// Why a write failed, if it is for what was written.
+    pub(crate) fn reason(error: &io::Error) -> Option<&'static str> {
+        let inner = error.get_ref()?;
+        inner.downcast_ref::<Self>().map(|error| error.0)
+    }
+}
+
+impl From<Unsendable> for io::Error {
+    fn from(error: Unsendable) -> Self {
+        Self::new(io::ErrorKind::InvalidData, error)
+    }
+}
+
 /// An error of the library in the words of a stream of bytes.
 fn broken(error: h2::Error) -> io::Error {
     let kind = match error.get_io() {
