@@ -187,4 +187,4 @@ WEBSOCKET = Program(
     answer="",
     files={"echoes_py": (Path(__file__).parents[2] / "benches/echoes.py").read_text()},
 )
-ALL = (POSTGRES, POSTGRES_TLS, POSTGRES_PROXIED, REDIS, NGINX, MQTT)
+ALL = (POSTGRES, POSTGRES_TLS, POSTGRES_PROXIED, REDIS, NGINX, MQTT, DNS)
