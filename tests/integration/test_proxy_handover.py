@@ -23,9 +23,9 @@ from tests.support.handover_load import (
     raw_echo,
     websocket_echo,
 )
-from tests.support.handover_world import Handovers, Heir, handovers, take_over, waits
+from tests.support.handover_world import Handovers, Heir, Proxy, handovers, take_over, waits
 from tests.support.http_peer import Peer, get, ok
-from tests.support.proxy_control import ControlError, app_at, machine
+from tests.support.proxy_control import ControlError, app, app_at, machine
 from tests.support.proxy_world import echo, served
 
 pytestmark = [
@@ -335,6 +335,45 @@ def test_idle_http_client_is_not_surprised(stage: Handovers) -> None:
         inside.send(ok())
         assert "connection: close" in client.answer()[0].lower()
     assert client.rest() == b""
+    assert elder.left() == 0
+
+
+def drains(elder: Proxy, client: Peer) -> None:
+    """Returns when the elder drains, and every worker of it has taken that in."""
+    answer = ""
+    while "connection: close" not in answer.lower():
+        client.send(get())
+        answer, _ = client.answer()
+    elder.control.put("app", app("z", "fdaa:0:1:0:1::9"))
+
+
+def test_who_has_said_nothing_yet_is_not_dropped(stage: Handovers) -> None:
+    """A client whose first byte is on the way is served by the elder, on every kind of port."""
+    said = {
+        443: (["tls", "http"], b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400"),
+        5432: (["pg_tls"], b"\0\0\0\x08\x04\xd2\x16\x2f", b"S"),
+        5000: ([], b"PROXY UNKNOWN\r\nhello", b"hello"),
+    }
+    ports = [
+        {"port": port, "handlers": handlers, "accept_proxy_proto": port == 5000}
+        for port, (handlers, _, _) in said.items()
+    ]
+    ports.append({"port": 80, "handlers": ["http"], "force_https": True})
+    address, inside = stage.world.add_machine()
+    stage.put("machine", machine("m1", "a", address, ports=ports))
+    elder = stage.start(standby=False)
+    with served(stage.world.listen(inside), echo), contextlib.ExitStack() as callers:
+        opened = {port: callers.enter_context(stage.world.call(2, port)) for port in said}
+        known = callers.enter_context(Peer(stage.world.call(2, 80)))
+        known.send(get())
+        known.answer()
+        while elder.stats()["connections"] <= len(said):
+            elder.control.event("load")
+        take_over(stage.start(), elder)
+        drains(elder, known)
+        for port, (_, request, answer) in said.items():
+            opened[port].sendall(request)
+            assert Peer(opened[port]).take(len(answer)) == answer
     assert elder.left() == 0
 
 

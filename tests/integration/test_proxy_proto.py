@@ -317,3 +317,30 @@ def test_not_at_a_shared_address(stage: Stage) -> None:
         caller.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
         assert caller.recv(12) == b"HTTP/1.1 404"
     assert "accept_proxy_proto" in stage.control.event("log", app="a", code="PR01")["message"]
+
+
+def test_a_released_address_ends_them(stage: Stage) -> None:
+    """Who began with a header is reset with its address as any other, also while nothing moves."""
+    inside = stage.offer(handlers=[], accept_proxy_proto=True)
+    with served(stage.world.listen(inside), echo), stage.world.call(2) as caller:
+        caller.sendall(CLAIM + b"x")
+        assert caller.recv(9) == b"x"
+        stage.control.put("app", app_at("a", [], drain_ms=1))
+        with pytest.raises(ConnectionResetError):
+            caller.recv(9)
+
+
+def test_a_claim_does_not_spend_anothers_handshakes(stage: Stage) -> None:
+    """The rate of TLS handshakes is that of who really calls, whatever its header says."""
+    stage.control.hello(tls_handshakes_source=3)
+    stage.offer(handlers=["tls", "http"], accept_proxy_proto=True)
+
+    def is_taken(source: str) -> bool:
+        """Whether a handshake may begin that the header says is WEB's."""
+        with contextlib.suppress(ConnectionError), stage.world.call(2, source=source) as caller:
+            caller.sendall(line_of(WEB, 1) + b"GET / HTTP/1.1\r\n\r\n")
+            return caller.recv(12) == b"HTTP/1.1 400"
+        return False
+
+    assert not all(is_taken(OTHER) for _ in range(12))
+    assert is_taken(WEB)

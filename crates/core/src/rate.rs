@@ -1,7 +1,7 @@
 //! How often something may happen, for each of many sources, with bounded memory.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
 use crate::Micros;
 
@@ -14,8 +14,9 @@ pub struct Rates<K> {
     rests: HashMap<K, Micros>,
     most: usize,
     swept: Micros,
-    /// All keys there is no room for count as one.
-    others: Micros,
+    /// Keys that there is no room for share these, each always the same one: a flood of keys then costs
+    /// another one what it is unlucky enough to share, not all that there is.
+    others: Vec<Micros>,
 }
 
 impl<K: Eq + Hash> Rates<K> {
@@ -25,7 +26,7 @@ impl<K: Eq + Hash> Rates<K> {
             rests: HashMap::new(),
             most,
             swept: 0,
-            others: 0,
+            others: Vec::new(),
         }
     }
 
@@ -35,11 +36,8 @@ impl<K: Eq + Hash> Rates<K> {
             return true;
         }
         self.make_room(&key, now);
-        let room = self.rests.len() < self.most || self.rests.contains_key(&key);
-        let rest = if room {
-            self.rests.entry(key).or_default()
-        } else {
-            &mut self.others
+        let Some(rest) = self.rest(key) else {
+            return false;
         };
         let after = now.max(*rest) + SECOND / Micros::from(per_second);
         let admitted = after <= now + SECOND;
@@ -47,6 +45,17 @@ impl<K: Eq + Hash> Rates<K> {
             *rest = after;
         }
         admitted
+    }
+
+    fn rest(&mut self, key: K) -> Option<&mut Micros> {
+        if self.rests.len() < self.most || self.rests.contains_key(&key) {
+            return Some(self.rests.entry(key).or_default());
+        }
+        // The hasher is seeded, so nobody can choose whom to share with.
+        let hash = self.rests.hasher().hash_one(&key);
+        self.others.resize(self.most, 0);
+        let at = hash.checked_rem(self.most as u64)?;
+        self.others.get_mut(usize::try_from(at).ok()?)
     }
 
     /// Forgets those at rest when there is no room, at most once a second: a flood of keys must not cost
@@ -79,14 +88,30 @@ mod tests {
         assert!((0..100).all(|_| rates.admit(1, 0, 9_000_000)));
     }
 
-    /// Keys without room share one rate; those that rest make room.
+    /// Keys without room share a bounded number of rates; those that rest make room.
     #[test]
     fn memory_is_bounded() {
         let mut rates = Rates::new(2);
         let first: usize = (0..2).map(|key| admitted(&mut rates, key, 2_000_000)).sum();
-        let rest: usize = (2..9).map(|key| admitted(&mut rates, key, 2_000_000)).sum();
-        assert_eq!((first, rest, rates.rests.len()), (20, 10, 2));
+        let rest: usize = (2..99)
+            .map(|key| admitted(&mut rates, key, 2_000_000))
+            .sum();
+        assert_eq!((first, rest, rates.rests.len()), (20, 20, 2));
         assert_eq!(admitted(&mut rates, 7, 9_000_000), 10);
         assert_eq!(rates.rests.len(), 1);
+    }
+
+    /// As many sources as there is room for do not take the rate of everybody else.
+    #[test]
+    fn a_flood_of_keys_spares_most() {
+        let mut rates = Rates::new(1000);
+        let flood = (0..1000).chain([5000]);
+        assert!(
+            flood
+                .map(|key| admitted(&mut rates, key, 2_000_000))
+                .all(|n| n == 10)
+        );
+        let spared = (6000..6020).filter(|key| admitted(&mut rates, *key, 2_000_000) == 10);
+        assert!(spared.count() > 10);
     }
 }

@@ -43,9 +43,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, inbound: In
         let member = worker.groups.enter_as_stranger();
         let patience = Duration::from_millis(worker.config().settings.head_timeout_ms);
         let mut scanner = HeadScanner::default();
-        let is_ending = || worker.shared.hurries();
+        let ends_at_once = || worker.shared.hurries();
         let look = |bytes: &[u8]| look(bytes, &mut scanner);
-        greeting::hear(&mut stream, &mut read, patience, &member, is_ending, look).await
+        greeting::hear(
+            &mut stream,
+            &mut read,
+            patience,
+            &member,
+            ends_at_once,
+            look,
+        )
+        .await
     };
     let opening = said.unwrap_or_else(|unsaid| match unsaid {
         Unsaid::Late => late(&read),

@@ -102,14 +102,18 @@ pub(crate) fn dispatch(
             by_name::serve(worker, stream, inbound).await;
         })),
         Decision::Serve(target) if target.service_port.accept_proxy_proto => {
-            drop(spawn_local(begin_proxied(worker, stream, target, counted)));
+            drop(spawn_local(async move {
+                let _counted = counted;
+                serve_proxied(worker, stream, target).await;
+            }));
         }
-        Decision::Serve(target) => begin(worker, stream, target, Buffer::default(), counted),
+        Decision::Serve(target) => begin(worker, stream, target, counted),
     }
 }
 
-/// Has a task of its own serve a connection of which no more than `first` was read.
-fn begin(worker: Rc<Worker>, stream: TcpStream, target: Target, first: Buffer, counted: Counted) {
+/// Has a task of its own, no larger than it has to be, serve a connection.
+fn begin(worker: Rc<Worker>, stream: TcpStream, target: Target, counted: Counted) {
+    let first = Buffer::default();
     match Handling::of(&target.service_port) {
         Handling::Raw => drop(spawn_local(async move {
             let _counted = counted;
@@ -127,16 +131,15 @@ fn begin(worker: Rc<Worker>, stream: TcpStream, target: Target, first: Buffer, c
 }
 
 /// Serves a connection once its PROXY header has said whose it is. Who may call was decided by who really
-/// calls.
-async fn begin_proxied(
-    worker: Rc<Worker>,
-    mut stream: TcpStream,
-    mut target: Target,
-    counted: Counted,
-) {
-    match proxy_proto::read(&worker, &mut stream, &mut target).await {
-        Some(first) => begin(worker, stream, target, first, counted),
-        None => reset(stream),
+/// calls. All in one task: the connection's group wakes the one that read the header.
+async fn serve_proxied(worker: Rc<Worker>, mut stream: TcpStream, mut target: Target) {
+    let Some(first) = proxy_proto::read(&worker, &mut stream, &mut target).await else {
+        return reset(stream);
+    };
+    match Handling::of(&target.service_port) {
+        Handling::Raw => tcp::serve(worker, stream, target, first).await,
+        Handling::Http => http::serve(worker, stream, target, first).await,
+        Handling::Tls | Handling::PgTls => tls::serve(worker, stream, target, first).await,
     }
 }
 
@@ -234,6 +237,7 @@ impl Inbound {
             service_port: admitted.port,
             network: self.network.clone(),
             client: self.client,
+            peer: self.client.ip(),
             local: self.local,
             proxied: None,
             caller: admitted.caller,

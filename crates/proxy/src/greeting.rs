@@ -20,13 +20,13 @@ pub(crate) enum Unsaid {
 }
 
 /// Reads into `read` until `look` makes something of it, which it has to do before much has arrived. A
-/// connection that is silent so far ends as soon as `is_ending`; `member` is woken when that changes.
+/// connection that is silent so far ends as soon as `ends_at_once`; `member` is woken when that changes.
 pub(crate) async fn hear<T>(
     stream: &mut TcpStream,
     read: &mut Buffer,
     patience: Duration,
     member: &Member,
-    is_ending: impl Fn() -> bool,
+    ends_at_once: impl Fn() -> bool,
     mut look: impl FnMut(&[u8]) -> Option<T>,
 ) -> Result<T, Unsaid> {
     let hearing = async {
@@ -35,7 +35,7 @@ pub(crate) async fn hear<T>(
             let silent = read.is_empty();
             let filled = poll_fn(|cx| {
                 member.register(cx.waker());
-                if silent && is_ending() {
+                if silent && ends_at_once() {
                     return Poll::Ready(Ok(0));
                 }
                 read.poll_fill(&mut reader, cx)

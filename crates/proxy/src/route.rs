@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub(crate) struct Target {
     pub(crate) network: Name,
     /// The caller, where a PROXY header said so the one it named.
     pub(crate) client: SocketAddr,
+    /// Who really calls, whatever a header said.
+    pub(crate) peer: IpAddr,
     /// The address and port that was called.
     pub(crate) local: SocketAddr,
     /// What a PROXY header said.

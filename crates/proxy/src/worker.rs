@@ -67,7 +67,8 @@ impl Worker {
         kept.1.clone()
     }
 
-    /// Whether a connection should end as soon as its client has been told.
+    /// Whether a connection should end as soon as its client has been told. Not for one that has said nothing
+    /// yet: its first bytes may be on the way.
     pub(crate) fn is_ending(&self, target: &Target) -> bool {
         target.group.is_closing() || self.shared.stopping()
     }

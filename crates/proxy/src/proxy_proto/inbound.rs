@@ -57,9 +57,9 @@ pub(crate) async fn read(
     let mut read = Buffer::default();
     let patience = Duration::from_millis(worker.config().settings.head_timeout_ms);
     let heard = {
-        let is_ending = || worker.is_ending(target);
+        let ends_at_once = || worker.ends_at_once(target);
         let (member, look) = (&target.group, take_header);
-        let hearing = greeting::hear(stream, &mut read, patience, member, is_ending, look);
+        let hearing = greeting::hear(stream, &mut read, patience, member, ends_at_once, look);
         target.group.unless_over(pin!(hearing)).await
     };
     let reason = match heard {

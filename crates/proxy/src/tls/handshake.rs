@@ -48,8 +48,9 @@ pub(super) enum Opened {
 pub(super) fn admit(worker: &Worker, target: &Target) -> Result<(), Failure> {
     let shared = &worker.shared;
     let settings = &worker.config().settings;
-    let (client, app) = (target.client.ip(), &target.app.name);
-    let admitted = shared.tls.limits.admit(settings, client, app, shared.now());
+    // What a header claims may be anybody's address: it must not spend that one's rate.
+    let (peer, app) = (target.peer, &target.app.name);
+    let admitted = shared.tls.limits.admit(settings, peer, app, shared.now());
     admitted.map_err(|excess| match excess {
         Excess::Source => {
             let rate = settings.tls_handshakes_source;
@@ -126,7 +127,7 @@ async fn begin(
             if let Poll::Ready(read) = first.poll_fill(&mut reader, cx) {
                 return Poll::Ready(read);
             }
-            if worker.is_ending(target) {
+            if worker.ends_at_once(target) {
                 return Poll::Ready(Ok(0));
             }
             Poll::Pending

@@ -73,8 +73,8 @@ async fn hear(
     let said = if let Some(said) = look(first.unread()) {
         Ok(said)
     } else {
-        let is_ending = || worker.is_ending(target);
-        greeting::hear(stream, first, patience, &target.group, is_ending, look).await
+        let ends_at_once = || worker.ends_at_once(target);
+        greeting::hear(stream, first, patience, &target.group, ends_at_once, look).await
     };
     match said {
         Ok(Ok(opening)) => Ok(opening),
