@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import h2load
 from rig import Client, Rig, median, p99
 from row import Row
 
-REQUESTS = 20_000
+REQUESTS = int(os.environ.get("REQUESTS", "20000"))
 ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Speech:
-    """A protocol, through the proxy and straight to the Machine."""
+    """A protocol, through the proxy and straight to the Machine, where there is no TLS."""
 
     name: str
     via: str
@@ -22,42 +23,45 @@ class Speech:
     flags: tuple[str, ...] = ()
 
 
-def speeches(address: str, machine: str) -> list[Speech]:
-    """What is compared; straight to the Machine there is no TLS."""
-    one, two = f"http://[{machine}]:8080/", f"http://[{machine}]:8082/"
-    return [
-        Speech("HTTP/1.1", f"http://[{address}]/", one, ("--h1",)),
-        Speech("HTTP/2 (h2c)", f"http://[{address}]/", two),
-        Speech("HTTP/1.1 with TLS", f"https://[{address}]/", one, ("--h1",)),
-        Speech("HTTP/2 with TLS", f"https://[{address}]/", two),
-    ]
+PLAIN, SECURE = "http://static.flycast/", "https://static.flycast/"
+ONE, TWO = "http://static:8080/", "http://static:8082/"
+SPEECHES = (
+    Speech("HTTP/1.1", PLAIN, ONE, ("--h1",)),
+    Speech("HTTP/2 (h2c)", PLAIN, TWO),
+    Speech("HTTP/1.1 with TLS", SECURE, ONE, ("--h1",)),
+    Speech("HTTP/2 with TLS", SECURE, TWO),
+)
 
 
 def latency(rig: Rig, caller: str, address: str, machine: str) -> list[Row]:
     """One kept connection, one request at a time, both paths in turn."""
     rows = []
-    for speech in speeches(address, machine):
+    for speech in SPEECHES:
         via: list[float] = []
         direct: list[float] = []
         for _ in range(ROUNDS):
-            for found, url in ((via, speech.via), (direct, speech.direct)):
-                load = h2load.run(rig, caller, url, *speech.flags, requests=2000, clients=1)
+            for found, url, host in (
+                (via, speech.via, address),
+                (direct, speech.direct, machine),
+            ):
+                load = h2load.run(rig, caller, url, host, *speech.flags, requests=2000, clients=1)
                 found.extend(load.times_ms)
         rows.append(Row(f"{speech.name}: request through the proxy", median(via), p99(via)))
         rows.append(Row(f"{speech.name}: over a direct one", median(via) - median(direct)))
     return rows
 
 
-def throughput(rig: Rig, caller: str, address: str, machine: str) -> list[Row]:
+def throughput(rig: Rig, caller: str, address: str) -> list[Row]:
     """Many requests at once; how many one core of the proxy would carry."""
     rows = []
-    for speech in speeches(address, machine):
+    for speech in SPEECHES:
         streams = 1 if "--h1" in speech.flags else 8
         loads = [
             h2load.run(
                 rig,
                 caller,
                 speech.via,
+                address,
                 *speech.flags,
                 requests=REQUESTS,
                 clients=32 // streams,
@@ -74,9 +78,10 @@ def throughput(rig: Rig, caller: str, address: str, machine: str) -> list[Row]:
 def handshakes(rig: Rig, caller: str, address: str) -> list[Row]:
     """A new connection for each request, with and without TLS; the difference is the handshake."""
     rows, plain = [], 0.0
-    for name, url in (("plain", f"http://[{address}]/"), ("TLS", f"https://[{address}]/")):
+    for name, url in (("plain", PLAIN), ("TLS", SECURE)):
         loads = [
-            h2load.run(rig, caller, url, "--h1", requests=500, clients=500) for _ in range(ROUNDS)
+            h2load.run(rig, caller, url, address, "--h1", requests=500, clients=500)
+            for _ in range(ROUNDS)
         ]
         cpu = median([load.proxy_us for load in loads])
         rows.append(Row(f"new connection and one request, {name}: CPU", cpu, unit="us"))

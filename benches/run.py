@@ -141,7 +141,7 @@ class Bench:
         """HTTP/2 and TLS beside HTTP/1.1."""
         where = (self.rig, self.caller, self.address)
         rows = protocols.latency(*where, self.direct)
-        rows += protocols.throughput(*where, self.direct)
+        rows += protocols.throughput(*where)
         return rows + protocols.handshakes(*where)
 
     def echoes(self) -> list[Row]:
