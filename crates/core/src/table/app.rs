@@ -47,7 +47,7 @@ impl Table {
                 called.ports = address.ports.as_deref().map(Box::from);
             }
             for span in &spans {
-                self.count_places(address, span, touched);
+                self.count_places(address, *span, touched);
             }
         }
         for host in &app.hosts {
@@ -63,7 +63,7 @@ impl Table {
         for address in &app.addresses {
             self.unlink_address(&app.id, address);
             for span in &spans {
-                self.uncount_places(address, span, touched);
+                self.uncount_places(address, *span, touched);
             }
             self.forget_empty_network(&address.network);
         }

@@ -90,7 +90,7 @@ impl Table {
             *count += 1;
             if *count == 1 {
                 for address in self.addresses_of(&machine.app) {
-                    self.count_places(&address, &span, touched);
+                    self.count_places(&address, span, touched);
                 }
             }
         }
@@ -110,7 +110,7 @@ impl Table {
             if *count == 0 {
                 entry.spans.remove(&span);
                 for address in self.addresses_of(&machine.app) {
-                    self.uncount_places(&address, &span, touched);
+                    self.uncount_places(&address, span, touched);
                 }
             }
         }

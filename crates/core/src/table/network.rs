@@ -49,7 +49,7 @@ impl NetworkEntry {
     }
 
     /// Where calls to some ports at an address are listened for.
-    fn places_of(&self, address: &Address, span: &Span) -> Vec<Place> {
+    fn places_of(&self, address: &Address, span: Span) -> Vec<Place> {
         let ip = if self.is_public() {
             address.ip
         } else {
@@ -108,7 +108,7 @@ impl Table {
             let addresses = value.flat_map(|value| value.addresses.iter());
             for address in addresses.filter(|address| address.network == *network) {
                 for span in app.spans.keys() {
-                    for place in entry.places_of(address, span) {
+                    for place in entry.places_of(address, *span) {
                         *entry.places.entry(place).or_default() += 1;
                     }
                 }
@@ -123,7 +123,7 @@ impl Table {
     }
 
     /// Some ports of an address are to be listened for.
-    pub(super) fn count_places(&mut self, address: &Address, span: &Span, touched: &mut Touched) {
+    pub(super) fn count_places(&mut self, address: &Address, span: Span, touched: &mut Touched) {
         let network = &address.network;
         let entry = self.networks.entry(network.clone()).or_default();
         for place in entry.places_of(address, span) {
@@ -136,7 +136,7 @@ impl Table {
     }
 
     /// Some ports of an address are not to be listened for on its account.
-    pub(super) fn uncount_places(&mut self, address: &Address, span: &Span, touched: &mut Touched) {
+    pub(super) fn uncount_places(&mut self, address: &Address, span: Span, touched: &mut Touched) {
         let network = &address.network;
         let Some(entry) = self.networks.get_mut(network) else {
             return;

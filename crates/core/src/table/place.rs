@@ -64,17 +64,17 @@ impl Span {
         }
     }
 
-    fn meets(&self, other: &Self) -> bool {
+    fn meets(self, other: Self) -> bool {
         let apart = self.last < other.first || other.last < self.first;
         self.protocol == other.protocol && !apart
     }
 
-    pub(super) fn has(&self, port: u16) -> bool {
+    pub(super) fn has(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
     }
 
     /// The ports of it that answer at an address, as places at `ip`.
-    pub(super) fn places(&self, address: &Address, ip: IpAddr) -> Vec<Place> {
+    pub(super) fn places(self, address: &Address, ip: IpAddr) -> Vec<Place> {
         let place = |first, last| Place {
             protocol: self.protocol,
             ip,
@@ -101,7 +101,7 @@ pub(super) fn external_ports(machine: &Machine) -> impl Iterator<Item = (&Servic
         .flat_map(|service| service.ports.iter().map(move |port| (service, port)))
         .filter(move |(service, port)| {
             let span = Span::of(service, port);
-            let new = !seen.iter().any(|known| known.meets(&span));
+            let new = !seen.iter().any(|known| known.meets(span));
             if new {
                 seen.push(span);
             }
