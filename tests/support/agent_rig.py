@@ -23,6 +23,7 @@ from roost.model.machine_config import MachineConfig
 from roost.model.machine_state import MachineState
 from roost.model.records import Machine
 from roost.network.fake import FakeNetwork
+from roost.plan.wake_budget import Limits
 from roost.runtime.fake import FakeHost, FakeRuntime
 from roost.store.memory import MemoryStore
 from tests.support.fake_proxy import FakeProxy
@@ -90,6 +91,9 @@ class AgentRig:
         self.prepared = 4
         self.prober = FakeProber()
         self.canary_every = 0.0
+        self.wakes = Limits(at_once=10, floor=0, patience_ms=54_000)
+        self.available = 4 << 30
+        """Bytes of memory that the host could give."""
         self._counter = itertools.count(1)
         self.boot()
 
@@ -114,6 +118,8 @@ class AgentRig:
             prober=self.prober,
             canary_every=self.canary_every,
             host_ports=(4280,),
+            wakes=self.wakes,
+            available_memory=lambda: self.available,
         )
         self.agent = Agent(parts, {})
         self.control = Control(

@@ -25,6 +25,7 @@ from roost.home import Home
 from roost.images.base import Image
 from roost.model.machine_state import Event, Goal, MachineState, transition
 from roost.model.records import Machine, MachineEvent
+from roost.plan.wake_budget import Counts
 from roost.runtime.base import ExecResult, ExecSession, Memory, Process
 from roost.spec.fly_toml import parse
 from roost.store.memory import MemoryStore
@@ -89,6 +90,10 @@ class ScriptedHost(ToldHealth):
 
     async def processes(self, machine_id: str) -> list[Process]:
         raise NotImplementedError
+
+    def wake_counts(self) -> Counts:
+        """Nobody was ever woken."""
+        return Counts()
 
     async def memory(self, machine_id: str) -> Memory:
         raise NotImplementedError

@@ -17,6 +17,7 @@ from roost.images.base import Image
 from roost.model.checks import CheckResult, with_unchecked
 from roost.model.machine_state import TABLE, Event, Goal, MachineState, transition
 from roost.model.records import Machine, MachineEvent
+from roost.plan.wake_budget import Counts
 from roost.runtime.base import ExecResult, Memory, Process
 from roost.store.base import Put
 from roost.store.memory import MemoryStore
@@ -82,7 +83,12 @@ class FakeHost(ToldHealth):
     commands: list[tuple[tuple[str, ...], bytes, float]] = field(default_factory=list)
     sessions: list[FakeSession] = field(default_factory=list)
     session_exit: int = 0
+    wakes: Counts = field(default_factory=Counts)
     board: HealthBoard = field(default_factory=HealthBoard)
+
+    def wake_counts(self) -> Counts:
+        """`wakes`."""
+        return self.wakes
 
     def checked(self) -> Iterator[tuple[Machine, tuple[CheckResult, ...]]]:
         """The started Machines with checks."""

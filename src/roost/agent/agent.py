@@ -23,6 +23,7 @@ from roost.agent.proxy_link import ProxyLink
 from roost.agent.routers import Routers
 from roost.agent.sleeper import Sleeper
 from roost.agent.steps import Steps
+from roost.agent.wakes import Wakes
 from roost.agent.worker import Worker
 from roost.errors import ConflictError, NotFoundError, PreconditionError, RoostError
 from roost.images.base import Image
@@ -32,6 +33,7 @@ from roost.model.ids import is_probe
 from roost.model.machine_state import MachineState
 from roost.model.records import App, Machine, Network, Secret
 from roost.plan.reconcile import Box, Step
+from roost.plan.wake_budget import Counts
 from roost.proxyctl.client import Message
 from roost.runtime.base import ExecResult, ExecSession, Memory, Process
 from roost.store.base import Change, Delete, Put
@@ -64,6 +66,7 @@ class Agent:
         self._certificates = CertificateRequests(parts.certificates, self.link)
         self.routers = Routers(parts.network, self.link)
         self.canary = Canary(parts, self.routers, self.attached)
+        self.wakes = Wakes(parts, self.link, lambda machine_id: self._worker(machine_id).wake())
         self._sleeper = Sleeper()
         self._health = HealthBoard()
         self._running: dict[str, Machine] = {}
@@ -128,6 +131,10 @@ class Agent:
             if results := with_unchecked(machine.config, told, since=machine.updated_at):
                 yield machine, results
 
+    def wake_counts(self) -> Counts:
+        """See HostAgent."""
+        return self.wakes.counts
+
     # What workers ask
 
     def unprepare(self, machine_id: str, *, again: bool) -> None:
@@ -145,6 +152,7 @@ class Agent:
         """Adopt what is there, set `ready`, then serve until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            self.wakes.serve(group)
             await self.adopt()
             group.create_task(self.link.run(), name="proxy-link")
             group.create_task(self._follow_exits(), name="exits")
@@ -226,9 +234,11 @@ class Agent:
             await worker.run()
         finally:
             del self._workers[machine_id]
+        self.wakes.rests(machine_id)
 
     async def _follow_exits(self) -> None:
         async for ended in self.parts.runtime.exits():
+            self.wakes.over(ended.id)
             if self.boxes.exited(ended):
                 self.poke(ended.id)
 
@@ -302,7 +312,7 @@ class Agent:
     async def _on_event(self, event: Message) -> None:
         match event.get("ev"):
             case "wake":
-                self._worker(str(event["machine"])).wake()
+                self._on_wake(str(event["machine"]))
             case "load":
                 self._on_load(event)
             case "log":
@@ -313,6 +323,7 @@ class Agent:
             case "checks":
                 self._on_checks(event)
             case "ready":
+                self.wakes.over(str(event["machine"]))
                 log.info("%s ready after %s us", event.get("machine"), event.get("after_us"))
             case _:
                 pass
@@ -321,6 +332,10 @@ class Agent:
     def busy(self) -> frozenset[str]:
         """Machines that have a worker now."""
         return frozenset(self._workers)
+
+    def _on_wake(self, machine_id: str) -> None:
+        if not self.wakes.repeated(machine_id):
+            self._worker(machine_id).wake()
 
     def _on_load(self, event: Message) -> None:
         self.reports += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from roost.agent.host_memory import available_memory
 from roost.canary.base import Prober
 from roost.clock import Clock
 from roost.control.certificate_desk import CertificateDesk
@@ -14,6 +15,7 @@ from roost.control.public_pool import NO_POOL, PublicPool
 from roost.home import Home
 from roost.images.base import ImageStore
 from roost.network.base import NetworkDriver
+from roost.plan.wake_budget import Limits
 from roost.runtime.base import Runtime
 from roost.store.base import Store
 
@@ -28,6 +30,7 @@ class Parts:
 
     `prober` is the canary's driver (None: there is no canary), `canary_every` the seconds between
     its runs (0: only when asked), `host_ports` the TCP ports on which the host's API listens.
+    `wakes` bounds how many sleepers start at once, over what `available_memory` (bytes) says.
     """
 
     store: Store
@@ -48,3 +51,5 @@ class Parts:
     prober: Prober | None = None
     canary_every: float = 0.0
     host_ports: tuple[int, ...] = ()
+    wakes: Limits
+    available_memory: Callable[[], int] = available_memory

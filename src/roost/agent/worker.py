@@ -122,6 +122,8 @@ class Worker:
 
     async def _execute(self, step: Step, machine: Machine) -> bool:
         """Carry a step out; False when the Machine could not be started and is failed now."""
+        if step in _STARTS:
+            self._agent.wakes.begins(machine)
         try:
             await self._steps.execute(step, machine)
         except RoostError as error:
@@ -129,6 +131,8 @@ class Worker:
                 raise
             await self._fail(machine, error)
             return False
+        if step is Step.START:
+            self._agent.wakes.started(self._id)
         return True
 
     async def _fail(self, machine: Machine, error: RoostError) -> None:
@@ -179,6 +183,9 @@ class Worker:
         seen = self._steps.seen(machine)
         if machine.state is MachineState.SUSPENDED and seen.box is Box.FROZEN and seen.current:
             await self._resume(machine)
+        elif not self._agent.wakes.may_start(machine):
+            # It is in line: woken again when its turn comes. A thaw costs nothing that is scarce.
+            return
         elif machine.state is MachineState.STOPPED and (
             seen.box is Box.NONE or (seen.box is Box.CREATED and seen.current)
         ):

@@ -12,6 +12,7 @@ from roost.api.parts import CanaryService
 from roost.canary.base import Kind
 from roost.model.checks import CheckResult, CheckStatus
 from roost.model.records import Machine
+from roost.plan.wake_budget import Counts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -20,11 +21,12 @@ Checked = Iterable[tuple[Machine, tuple[CheckResult, ...]]]
 """Running Machines and what their health checks say."""
 
 
-def render(canary: CanaryService, checked: Checked) -> bytes:
+def render(canary: CanaryService, checked: Checked, wakes: Counts) -> bytes:
     """All series in Prometheus's text format."""
     registry = CollectorRegistry()
     registry.register(_Canary(canary))
     registry.register(_Checks(checked))
+    registry.register(_Wakes(wakes))
     return generate_latest(registry)
 
 
@@ -101,3 +103,36 @@ class _Checks(Collector):
         for status, count in counts.items():
             by_status.add_metric([str(status)], count)
         yield by_status
+
+
+class _Wakes(Collector):
+    """The wake budget: who waits for room on this host, and what was decided."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """The series."""
+        counts = self._counts
+        yield GaugeMetricFamily(
+            "roost_wakes_waiting", "Wakes in line for room on the host", value=counts.waiting
+        )
+        yield GaugeMetricFamily(
+            "roost_wakes_starting",
+            "Starts of stopped Machines that count now, users' own among them",
+            value=counts.starting,
+        )
+        decided = CounterMetricFamily(
+            "roost_wakes_decided",
+            "Wakes of stopped Machines: admitted at once or after waiting in line, refused for "
+            "want of memory, or not awaited any more",
+            labels=["how"],
+        )
+        for how, value in (
+            ("at_once", counts.straight),
+            ("queued", counts.queued),
+            ("refused", counts.refused),
+            ("left", counts.left),
+        ):
+            decided.add_metric([how], value)
+        yield decided

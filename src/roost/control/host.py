@@ -13,6 +13,7 @@ from typing import Protocol
 from roost.images.base import Image
 from roost.model.checks import CheckResult
 from roost.model.records import Machine
+from roost.plan.wake_budget import Counts
 from roost.runtime.base import ExecResult, ExecSession, Memory, Process
 
 
@@ -63,6 +64,10 @@ class HostAgent(Protocol):
 
     async def memory(self, machine_id: str) -> Memory:
         """Memory of a running or suspended Machine."""
+        ...
+
+    def wake_counts(self) -> Counts:
+        """Who waits to be woken, and what was decided about wakes."""
         ...
 
     def health(self, machine_id: str, instance_id: str) -> Mapping[str, CheckResult]:

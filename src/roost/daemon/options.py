@@ -13,7 +13,8 @@ from roost.agent.parts import DEFAULT_PREPARED
 from roost.api.tls import TlsFiles
 from roost.control.public_pool import PublicPool, parse_pool
 from roost.errors import InvalidError
-from roost.spec import durations
+from roost.plan.wake_budget import MIB
+from roost.spec import durations, sizes
 
 DEFAULT_REGION = "local"
 _REGION = re.compile(r"[a-z][a-z0-9]{1,15}")
@@ -33,6 +34,10 @@ class Options:
     """Seconds; 0 is never."""
     verbose: bool
     public: PublicPool
+    wakes_at_once: int | None
+    """None: by the number of cores."""
+    memory_floor: int | None
+    """Bytes; None: by the host's memory, 0: memory is not looked at."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +114,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the daemon's log tells of any success; 0 is never (default: %(default)s; "
         "ROOST_CANARY_EVERY)",
     )
+    parser.add_argument(
+        "--wakes-at-once",
+        default=env.get("ROOST_WAKES_AT_ONCE", ""),
+        metavar="NUMBER",
+        help="how many stopped Machines are started at once when they are called; others wait in "
+        "line (default: two for each core, and two; ROOST_WAKES_AT_ONCE)",
+    )
+    parser.add_argument(
+        "--memory-floor",
+        default=env.get("ROOST_MEMORY_FLOOR", ""),
+        metavar="SIZE",
+        help="no stopped Machine is woken when less memory than this would stay available; 0 is "
+        "never to look (default: 256mb, at most a twentieth of the memory; ROOST_MEMORY_FLOOR)",
+    )
     parser.add_argument("--verbose", action="store_true", help="log each step")
 
 
@@ -132,6 +151,8 @@ def parse(arguments: argparse.Namespace) -> Options:
         canary_every=_canary_every(arguments.canary_every),
         verbose=arguments.verbose,
         public=parse_pool(arguments.public_pool, arguments.public_domain),
+        wakes_at_once=_wakes_at_once(arguments.wakes_at_once),
+        memory_floor=_memory_floor(arguments.memory_floor),
     )
 
 
@@ -147,6 +168,18 @@ def _canary_every(text: str) -> float:
     if seconds != 0 and not 1 <= seconds <= 86_400:
         raise InvalidError(f"--canary-every {text!r} is neither 0 nor between 1s and 24h")
     return seconds
+
+
+def _wakes_at_once(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise InvalidError(f"--wakes-at-once {text!r} is not a number from 1 to 10000")
+    return int(text)
+
+
+def _memory_floor(text: str) -> int | None:
+    return sizes.memory_mb(text) * MIB if text else None
 
 
 def _tls(certificate: str, key: str) -> TlsFiles | None:

@@ -21,6 +21,7 @@ from roost.api.tls import Certificate
 from roost.clock import SystemClock
 from roost.control.audited import AuditedStore
 from roost.control.context import Context
+from roost.control.host import HostIdentity
 from roost.control.key_file import ensure_key, public_half
 from roost.control.logs import AppLogs
 from roost.control.service import Control
@@ -35,6 +36,7 @@ from roost.deploy.deployer import Deployer
 from roost.deploy.scaler import Scaler
 from roost.errors import RoostError
 from roost.home import Home
+from roost.plan import wake_budget
 from roost.store.sqlite import SqliteStore
 
 log = logging.getLogger("roost.daemon")
@@ -121,6 +123,7 @@ class _Daemon:
             prober=drivers.prober,
             canary_every=self._options.canary_every,
             host_ports=tuple(sock.getsockname()[1] for sock in self._listening),
+            wakes=self._wakes(identity),
         )
         patience = self._options.wake_timeout_ms
         settings = {
@@ -142,6 +145,17 @@ class _Daemon:
             public=self._options.public,
         )
         return agent, Control(context)
+
+    def _wakes(self, host: HostIdentity) -> wake_budget.Limits:
+        """Who waits for memory hears of it a little before the proxy gives up."""
+        options = self._options
+        at_once, floor = options.wakes_at_once, options.memory_floor
+        if at_once is None:
+            at_once = wake_budget.default_at_once(host.cpus)
+        if floor is None:
+            floor = wake_budget.default_floor(host.memory_mb * wake_budget.MIB)
+        patience = options.wake_timeout_ms * 9 // 10
+        return wake_budget.Limits(at_once=at_once, floor=floor, patience_ms=patience)
 
     def _reveal(self, app: str) -> Mapping[str, str]:
         """The agent is made before control, so it reaches control's secrets through us."""

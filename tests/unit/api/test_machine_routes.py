@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from roost.plan.wake_budget import Counts
 from roost.runtime.base import ExecResult
 from tests.support.api_bench import ApiBench, with_api
 
@@ -55,6 +56,27 @@ def test_metrics_of_checks(tmp_path: Path) -> None:
         text = (await api.call("GET", "/v1/metrics")).text
         assert f"{gauge} 1.0\n" in text
         assert 'roost_health_checks{status="critical"} 0.0\n' in text
+
+    with_api(tmp_path, body)
+
+
+def test_metrics_of_wakes(tmp_path: Path) -> None:
+    """Who waits and starts now, and what became of all wakes."""
+
+    async def body(api: ApiBench) -> None:
+        api.bench.host.wakes = Counts(
+            waiting=3, starting=2, straight=10, queued=4, refused=5, left=6
+        )
+        text = (await api.call("GET", "/v1/metrics")).text
+        for line in (
+            "roost_wakes_waiting 3.0",
+            "roost_wakes_starting 2.0",
+            'roost_wakes_decided_total{how="at_once"} 10.0',
+            'roost_wakes_decided_total{how="queued"} 4.0',
+            'roost_wakes_decided_total{how="refused"} 5.0',
+            'roost_wakes_decided_total{how="left"} 6.0',
+        ):
+            assert f"{line}\n" in text
 
     with_api(tmp_path, body)
 

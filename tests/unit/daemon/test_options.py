@@ -93,3 +93,25 @@ def test_canary_intervals_that_make_no_sense(text: str) -> None:
     """Too often, too seldom, or no duration at all."""
     with pytest.raises(InvalidError):
         parsed(f"--canary-every={text}")
+
+
+def test_the_wake_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the host's size unless told, by the environment or a flag; a floor of 0 is none."""
+    for name in ("ROOST_WAKES_AT_ONCE", "ROOST_MEMORY_FLOOR"):
+        monkeypatch.delenv(name, raising=False)
+    assert (None, None) == (parsed().wakes_at_once, parsed().memory_floor)
+    found = parsed("--wakes-at-once", "12", "--memory-floor", "1gb")
+    assert (12, 1 << 30) == (found.wakes_at_once, found.memory_floor)
+    monkeypatch.setenv("ROOST_WAKES_AT_ONCE", "7")
+    monkeypatch.setenv("ROOST_MEMORY_FLOOR", "0")
+    assert (7, 0) == (parsed().wakes_at_once, parsed().memory_floor)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["--wakes-at-once=0", "--wakes-at-once=-1", "--wakes-at-once=all", "--memory-floor=some"],
+)
+def test_wake_budgets_that_make_no_sense(word: str) -> None:
+    """Nobody could start, or no number."""
+    with pytest.raises(InvalidError):
+        parsed(word)

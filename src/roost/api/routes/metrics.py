@@ -15,7 +15,10 @@ router = APIRouter(tags=["platform"])
 
 @router.get("/metrics", dependencies=needs(Right.OPERATE), response_class=Response)
 async def metrics(parts: PartsDep) -> Response:
-    """Series of the canary and of health checks, in Prometheus's text format (Roost's own)."""
+    """Series of the canary, of health checks and of wakes, in Prometheus's text format (Roost's
+    own).
+    """
+    agent = parts.control.context.agent
     return Response(
-        render(parts.canary, parts.control.context.agent.checked()), media_type=CONTENT_TYPE
+        render(parts.canary, agent.checked(), agent.wake_counts()), media_type=CONTENT_TYPE
     )

@@ -1,0 +1,236 @@
+"""How many sleeping Machines may start at once, and who is next (docs/decisions/0020).
+
+A start holds a *slot* from its admission until its program listens (or failed, or had its time).
+While no slot is free, or memory is short, wakes wait in a `FairLine`. Starts that users asked for
+take slots without asking, so they slow wakes down but never wait; one wake at a time always goes.
+
+Pure: time (ms, of one monotonic clock) and available memory (bytes) are arguments. Whoever runs it
+calls `turn` when a slot may be free and `look` now and then while somebody waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from roost.plan.fair_line import FairLine, Waiting
+
+MIB = 1 << 20
+ESTIMATE = 64 * MIB
+"""What a program is thought to take by the time it listens, when its guest may have that much."""
+DEFAULT_FLOOR = 256 * MIB
+SLOT_MS = 10_000
+"""A start that fetches an image, or hangs, stops counting after this."""
+BOOT_MS = 1_000
+"""How long a started program may take to listen while it counts."""
+UNASKED_MS = 3_500
+"""A wake that is awaited is asked for each second; one that is not leaves the line."""
+TELL_MS = 1_000
+LOOK_MS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`at_once` slots; `floor` bytes of memory that must stay available (0: memory is not looked
+    at); a wake waits for memory for at most `patience_ms`.
+    """
+
+    at_once: int
+    floor: int
+    patience_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """For metrics: who waits and starts now, and what was decided since the daemon's start."""
+
+    waiting: int = 0
+    starting: int = 0
+    straight: int = 0
+    """Admitted without waiting."""
+    queued: int = 0
+    """Admitted after they had waited."""
+    refused: int = 0
+    """For want of memory."""
+    left: int = 0
+    """Nobody awaited them any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What is to be said: refusals, and (wake, how many go before it) of apps that wait long."""
+
+    refused: tuple[Waiting, ...] = ()
+    told: tuple[tuple[Waiting, int], ...] = ()
+
+
+@dataclass(slots=True)
+class _Slot:
+    memory: int
+    until_ms: int
+    asked: bool
+    """A user asked for the start."""
+    started: bool = False
+
+
+def default_at_once(cpus: int) -> int:
+    """Starts use about one core each and wait a little for the disk and the kernel."""
+    return 2 * cpus + 2
+
+
+def default_floor(memory: int) -> int:
+    """256 MiB, on small hosts a twentieth of `memory`; bytes."""
+    return min(DEFAULT_FLOOR, memory // 20)
+
+
+def estimate(guest: int) -> int:
+    """Bytes a start is thought to need at once; `guest` is the most that it may ever have."""
+    return min(guest, ESTIMATE)
+
+
+class WakeBudget:
+    """See the module."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.line = FairLine()
+        self._slots: dict[str, _Slot] = {}
+        self._told: set[str] = set()
+        self._next_look = 0
+        self._straight = self._queued = self._refused = self._left = 0
+
+    @property
+    def counts(self) -> Counts:
+        """As of now; a slot whose time is over counts until somebody needs it."""
+        return Counts(
+            waiting=len(self.line),
+            starting=len(self._slots),
+            straight=self._straight,
+            queued=self._queued,
+            refused=self._refused,
+            left=self._left,
+        )
+
+    # Asking
+
+    def admit(self, machine: str, memory: int, now_ms: int, available: int) -> bool:
+        """Whether a wake may start now: it has been given a slot before, or gets one because there
+        is room and nobody waits. Else call `wait`.
+        """
+        if machine in self._slots:
+            return True
+        if len(self.line) or not self._room(now_ms) or not self._fits(memory, available):
+            return False
+        self._straight += 1
+        self._slots[machine] = _Slot(memory, now_ms + SLOT_MS, asked=False)
+        return True
+
+    def wait(self, machine: str, app: str, org: str, memory: int, now_ms: int) -> None:
+        """Put a wake in line."""
+        waiting = Waiting(
+            machine=machine, app=app, org=org, memory=memory, since_ms=now_ms, asked_ms=now_ms
+        )
+        self.line.push(waiting)
+
+    def again(self, machine: str, now_ms: int) -> bool:
+        """It is asked for again: True when it is in line, which is all there is to do."""
+        waiting = self.line.find(machine)
+        if waiting is not None:
+            waiting.asked_ms = now_ms
+        return waiting is not None
+
+    def force(self, machine: str, memory: int, now_ms: int) -> None:
+        """A user's start begins; it counts, and is not asked for."""
+        self.line.remove(machine)
+        if machine not in self._slots:
+            self._slots[machine] = _Slot(memory, now_ms + SLOT_MS, asked=True)
+
+    # What becomes of it
+
+    def started(self, machine: str, now_ms: int) -> None:
+        """Its program runs now."""
+        if slot := self._slots.get(machine):
+            slot.started, slot.until_ms = True, now_ms + BOOT_MS
+
+    def over(self, machine: str) -> None:
+        """Its program listens, or has ended: the slot is free."""
+        self._slots.pop(machine, None)
+
+    def not_begun(self, machine: str) -> None:
+        """Nobody is at work on it (any more): the slot is free unless its program was started."""
+        slot = self._slots.get(machine)
+        if slot is not None and not slot.started:
+            del self._slots[machine]
+
+    # Deciding
+
+    def turn(self, now_ms: int, available: int) -> list[str]:
+        """Machines whose turn it is, each with a slot now. Nobody overtakes the first in line, also
+        when only memory is short: a big one would never get its turn.
+        """
+        admitted = []
+        while (first := self.line.first()) is not None:
+            if not self._room(now_ms) or not self._fits(first.memory, available):
+                break
+            self.line.pop()
+            self._queued += 1
+            self._slots[first.machine] = _Slot(first.memory, now_ms + SLOT_MS, asked=False)
+            admitted.append(first.machine)
+        return admitted
+
+    def look(self, now_ms: int, available: int) -> Look:
+        """Lets go who is not awaited any more, refuses who has waited too long for memory, and
+        says, once for each app, who waits long. Does nothing within 500 ms of the last time.
+        """
+        if now_ms < self._next_look:
+            return Look()
+        self._next_look = now_ms + LOOK_MS
+        left = [w for w in self.line if now_ms - w.asked_ms >= UNASKED_MS]
+        self._left += len(self._take_out(left))
+        refused: tuple[Waiting, ...] = ()
+        if self._short(available):
+            late = [w for w in self.line if now_ms - w.since_ms >= self.limits.patience_ms]
+            refused = self._take_out(late)
+            self._refused += len(refused)
+        return Look(refused=refused, told=tuple(self._tell(now_ms)))
+
+    def _take_out(self, leaving: Iterable[Waiting]) -> tuple[Waiting, ...]:
+        gone = tuple(leaving)
+        for waiting in gone:
+            self.line.remove(waiting.machine)
+        return gone
+
+    def _tell(self, now_ms: int) -> Iterable[tuple[Waiting, int]]:
+        self._told &= {waiting.app for waiting in self.line}
+        late = {w.app for w in self.line if now_ms - w.since_ms >= TELL_MS} - self._told
+        if not late:
+            return
+        self._told |= late
+        for before, waiting in enumerate(self.line.order()):
+            if waiting.app in late:
+                late.discard(waiting.app)
+                yield waiting, before
+
+    def _room(self, now_ms: int) -> bool:
+        """Whether a wake may have a slot: users' starts leave it at least one."""
+        if len(self._slots) < self.limits.at_once:
+            return True
+        over = [machine for machine, slot in self._slots.items() if slot.until_ms <= now_ms]
+        for machine in over:
+            del self._slots[machine]
+        asked = sum(slot.asked for slot in self._slots.values())
+        return len(self._slots) - asked < max(1, self.limits.at_once - asked)
+
+    def _fits(self, memory: int, available: int) -> bool:
+        """Whether memory stays above the floor when all that start have what they may need: what
+        is available does not show it before their programs have taken it.
+        """
+        if not self.limits.floor:
+            return True
+        reserved = sum(slot.memory for slot in self._slots.values())
+        return available - reserved - memory >= self.limits.floor
+
+    def _short(self, available: int) -> bool:
+        """Whether it is memory that the first in line waits for."""
+        first = self.line.first()
+        return first is not None and not self._fits(first.memory, available)
