@@ -93,7 +93,7 @@ class AgentRig:
         self.canary_every = 0.0
         self.wakes = Limits(at_once=10, floor=0, patience_ms=54_000)
         self.available = 4 << 30
-        """Bytes of memory that the host could give."""
+        """Bytes of memory that the host could give; less than 0: nobody can tell."""
         self._counter = itertools.count(1)
         self.boot()
 
@@ -119,7 +119,7 @@ class AgentRig:
             canary_every=self.canary_every,
             host_ports=(4280,),
             wakes=self.wakes,
-            available_memory=lambda: self.available,
+            available_memory=self._available,
         )
         self.agent = Agent(parts, {})
         self.control = Control(
@@ -138,6 +138,11 @@ class AgentRig:
         self.called.append(what)
         if self.on_driver_call is not None:
             self.on_driver_call()
+
+    def _available(self) -> int:
+        if self.available < 0:
+            raise OSError("no descriptor is left")
+        return self.available
 
     def _reveal(self, app: str) -> dict[str, str]:
         return dict(self.control.secrets.reveal(app))

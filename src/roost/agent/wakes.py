@@ -8,6 +8,7 @@ clock ticks only while somebody waits.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from roost.plan.wake_budget import MIB, Counts, WakeBudget, estimate
 if TYPE_CHECKING:
     from roost.agent.parts import Parts
     from roost.agent.proxy_link import ProxyLink
+
+log = logging.getLogger("roost.agent")
 
 TICK_SECONDS = 0.1
 """Between looks at memory, and at slots whose time is over, while somebody waits."""
@@ -144,7 +147,11 @@ class Wakes:
 
     def _memory(self, now_ms: int) -> int:
         if self._budget.limits.floor and now_ms - self._read_ms >= FRESH_MS:
-            self._available, self._read_ms = self._parts.available_memory(), now_ms
+            self._read_ms = now_ms
+            try:
+                self._available = self._parts.available_memory()
+            except OSError as error:
+                log.warning("available memory: %s; going by the last reading", error)
         return self._available
 
     def _org(self, app: str) -> str:

@@ -189,6 +189,10 @@ def test_waiting_for_memory(tmp_path: Path) -> None:
             "waiting for room on the host: no wakes are before it, and 1 may start at once; "
             "300 MiB of memory are available, 256 MiB must stay free"
         ]
+        rig.available = -1
+        await pass_time(rig, 0.1)
+        await pass_time(rig, 0.1)
+        assert 1 == waiting(rig), "what cannot be read is what it was"
         rig.available = 400 * MIB
         await pass_time(rig, 0.1)
         await rig.until(patient, "started")
