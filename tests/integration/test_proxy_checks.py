@@ -291,6 +291,23 @@ def test_a_machine_that_resets_calls_is_left_alone(world: Checked) -> None:
     assert "gets calls again" in world.control.event("log", level="info", machine="m1")["message"]
 
 
+def test_a_replay_is_an_answer(world: Checked) -> None:
+    """Resets before and after a response that sends a request elsewhere are not in a row."""
+    router, address = world.serve("m1")
+    _, other = world.serve("m2")
+    for name, at in (("m1", address), ("m2", other)):
+        world.machine(name, at, service_checks=[])
+    replay = b"HTTP/1.1 200 OK\r\nfly-replay: elsewhere=true\r\nContent-Length: 0\r\n\r\n"
+    for said, until in ((None, 2), (replay, 3), (None, 5)):
+        router.call = said
+        while router.calls < until:
+            world.get()
+    world.control.event("load")
+    lines = [line["message"] for line in world.control.events if line["ev"] == "log"]
+    assert lines
+    assert not [line for line in lines if "gets none" in line]
+
+
 def test_the_last_machine_goes_on_being_called(world: Checked) -> None:
     """A Machine that resets every call is called even so when there is no other."""
     bad, address = world.serve("m1")

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.certificates import make_authority
 from tests.support.http_peer import Peer, get, ok
-from tests.support.proxy_control import DEADLINE_S, ControlError, Line, machine
+from tests.support.proxy_control import DEADLINE_S, ControlError, Line, app_at, machine
 from tests.support.proxy_world import FLYCAST, served
 from tests.support.tls_world import HTTPS, NAME, TLS, TlsWorld, certificate, tls_world
 
@@ -342,6 +342,35 @@ def test_a_certificate_that_will_not_come(web: TlsWorld) -> None:
         failing.join()
         caller.close()
     assert "the authority is broken" in web.code("PT06")["message"]
+
+
+def test_a_name_that_is_never_issued(web: TlsWorld) -> None:
+    """When the answer is the certificate that lacks the name, the caller is refused and it is not
+    asked for again; sessions that began with it are resumed."""
+    host = "late.example"
+    ways = [{"network": "1", "ip": f"{FLYCAST}2"}]
+    web.control.put("app", app_at("web", ways, hosts=[host]))
+    issued = web.issue()
+    context = web.context()
+
+    def again(session: ssl.SSLSession | None) -> ssl.SSLSocket:
+        sock = web.call(context=context, session=session)
+        sock.sendall(b"GET / BAD\r\n\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 400"
+        return sock
+
+    first = again(None)
+
+    def answer() -> None:
+        web.control.event("certificate", app="web", audience="personal")
+        web.control.put("certificate", issued)
+
+    answering = threading.Thread(target=answer)
+    answering.start()
+    refused(web, "unrecognized name", name=host)
+    answering.join()
+    assert host in web.code("PT05")["message"]
+    assert again(first.session).session_reused
 
 
 def test_asks_for_the_next_one_in_time(web: TlsWorld) -> None:

@@ -63,9 +63,20 @@ pub enum Choice<T> {
         renew: bool,
     },
     /// The one that the authority of the audience has yet to issue.
-    Await,
+    Await(Gap<T>),
     /// None: nothing is for the name. One that was for it may have ended, or not begun.
     Nothing(Option<Validity>),
+}
+
+/// What there is while another one is awaited.
+#[derive(Debug)]
+pub struct Gap<T> {
+    /// The issued one that will not do.
+    pub stale: Option<Arc<T>>,
+    /// It is valid, and only lacks the name.
+    pub unnamed: bool,
+    /// When the given one that has the name was or will be valid.
+    pub lapsed: Option<Validity>,
 }
 
 impl Validity {
@@ -85,8 +96,15 @@ impl<T> Default for Certificates<T> {
 }
 
 impl<T> Certificates<T> {
+    /// What is shown of one.
+    pub fn shown(&self, id: &str) -> Option<&Arc<T>> {
+        let mut mine = self.by_app.get(self.apps.get(id)?)?.iter();
+        mine.find(|entry| *entry.facts.id == *id)
+            .map(|entry| &entry.shown)
+    }
+
     /// Creates or replaces one.
-    pub fn put(&mut self, value: &Certificate, shown: T) {
+    pub fn put(&mut self, value: &Certificate, shown: Arc<T>) {
         self.del(&value.id);
         let facts = Facts {
             id: value.id.clone(),
@@ -99,7 +117,6 @@ impl<T> Certificates<T> {
             renew_at: value.renew_at,
         };
         let entries = self.by_app.entry(value.app.clone()).or_default();
-        let shown = Arc::new(shown);
         entries.push(Entry { facts, shown });
         self.apps.insert(value.id.clone(), value.app.clone());
     }
@@ -154,9 +171,14 @@ impl<T> Certificates<T> {
         let valid = issued.filter(|entry| entry.facts.valid.contains(visit.now));
         // One that was issued before the app got a name does not have it.
         let fits = |entry: &&Entry<T>| visit.name.is_none() || named(entry);
-        valid
-            .filter(fits)
-            .map_or(Choice::Await, |entry| entry.show(visit.now))
+        if let Some(entry) = valid.filter(fits) {
+            return entry.show(visit.now);
+        }
+        Choice::Await(Gap {
+            stale: issued.map(|entry| entry.shown.clone()),
+            unnamed: valid.is_some(),
+            lapsed: lapsed(entries, visit),
+        })
     }
 }
 

@@ -21,7 +21,7 @@ mod tended;
 mod wish;
 
 pub use app::{AppState, LoadLine};
-pub use certificates::{Certificates, Choice, Validity, Visit};
+pub use certificates::{Certificates, Choice, Gap, Validity, Visit};
 pub use decision::{
     Effect, Fate, Grant, Life, Moment, Plea, Probe, ProbeWish, Refusal, Request, Run, RunWish,
     SlotKey, Verdict, WaiterId, Watch,

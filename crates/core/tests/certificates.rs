@@ -4,6 +4,8 @@
 // A test says what is wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::sync::Arc;
+
 use roost_core::{Certificates, Choice, Validity, Visit};
 use roost_wire::{App, Certificate};
 use serde_json::json;
@@ -25,7 +27,7 @@ fn store(all: &[(&'static str, &[&str], Option<&str>, u64)]) -> Certificates<&'s
             value["audience"] = json!(audience);
         }
         let value: Certificate = serde_json::from_value(value).unwrap();
-        store.put(&value, *id);
+        store.put(&value, Arc::new(*id));
     }
     store
 }
@@ -41,7 +43,11 @@ fn shown(store: &Certificates<&'static str>, audience: &str, name: Option<&str>)
     match store.choose(&visit) {
         Choice::Show { what, renew: false } => (*what).to_owned(),
         Choice::Show { what, renew: true } => format!("{what}, renew"),
-        Choice::Await => "await".to_owned(),
+        Choice::Await(gap) => match (gap.unnamed, gap.lapsed) {
+            (false, _) => "await".to_owned(),
+            (true, None) => "await the name".to_owned(),
+            (true, Some(lapsed)) => format!("await the name, ended {}", lapsed.not_after),
+        },
         Choice::Nothing(None) => "nothing".to_owned(),
         Choice::Nothing(Some(Validity { not_after, .. })) => format!("ended {not_after}"),
     }
@@ -72,13 +78,25 @@ fn issued_ones_are_for_their_audience() {
     assert_eq!(shown(&store, "p", None), "await");
 }
 
+fn store_of_lapsed() -> Certificates<&'static str> {
+    store(&[
+        ("given", &["web.x"], None, 999),
+        ("issued", &["web.flycast"], Some("o"), 9_000),
+    ])
+}
+
 /// An issued one that has ended, or that lacks a name the app has since, is waited for.
 #[test]
 fn what_is_missing_is_awaited() {
     let ended = store(&[("issued", &["web.flycast"], Some("o"), 999)]);
     assert_eq!(shown(&ended, "o", None), "await");
     let older = store(&[("issued", &["web.flycast"], Some("o"), 9_000)]);
-    assert_eq!(shown(&older, "o", Some("web.x")), "await");
+    assert_eq!(shown(&older, "o", Some("web.x")), "await the name");
+    let given = store_of_lapsed();
+    assert_eq!(
+        shown(&given, "o", Some("web.x")),
+        "await the name, ended 999"
+    );
     assert_eq!(shown(&store(&[]), "o", Some("else.flycast")), "nothing");
     let soon = store(&[("issued", &["web.flycast"], Some("o"), 1_040)]);
     assert_eq!(shown(&soon, "o", None), "issued, renew");

@@ -7,6 +7,8 @@ it, and so is one below another organization's wildcard. Names below the public 
 
 from __future__ import annotations
 
+import asyncio
+
 from roost.control.app_lookup import find_app, get_app, must_be_same
 from roost.control.context import Context
 from roost.control.sealer import Sealer
@@ -51,7 +53,8 @@ class Certificates:
         """
         owner, name = get_app(self._store, app), checked(hostname)
         self._refuse_reserved(owner, name)
-        found = given.check(name, chain, key, self._context.clock.now_ms())
+        now = self._context.clock.now_ms()
+        found = await asyncio.to_thread(given.check, name, chain, key, now)
         for _ in range(_MAX_TRIES):
             stored = self._store.get(Certificate, name)
             self._refuse_taken(owner, name, stored)

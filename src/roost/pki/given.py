@@ -21,7 +21,8 @@ from roost.pki import pem
 from roost.pki.hostnames import covers
 
 MAX_CHAIN = 64 * 1024
-MAX_KEY = 16 * 1024
+MAX_KEY = 4 * 1024
+"""One of RSA with 4096 bits has 3.2 KiB. Larger ones take seconds to check."""
 MAX_LENGTH = 10
 """Certificates in a chain."""
 RSA_BITS = range(2048, 4097)
@@ -43,7 +44,10 @@ class Given:
 
 
 def check(hostname: str, chain: str, key: str, now_ms: int) -> Given:
-    """Raises InvalidError, one sentence about the first thing that is wrong."""
+    """Raises InvalidError, one sentence about the first thing that is wrong.
+
+    Takes up to a second for keys of RSA: not for the event loop.
+    """
     certificates = _certificates(chain)
     private = _key(key)
     key_type = _key_type(private)
@@ -52,6 +56,11 @@ def check(hostname: str, chain: str, key: str, now_ms: int) -> Given:
     _check_names(leaf, hostname)
     _check_signature(leaf)
     ordered, remarks = _in_order(leaf, certificates, now_ms)
+    if key_type != "ecdsa":
+        remarks.append(
+            f"callers that speak only TLS 1.2 cannot use a certificate of {key_type.upper()}, nor "
+            'can a port with versions = ["TLSv1.2"]: have it issued for an ECDSA key'
+        )
     return Given(
         chain=pem.chain_text(ordered),
         key=pem.key_text(private),
@@ -125,13 +134,20 @@ def _key_type(key: PrivateKeyTypes) -> str:
 
 
 def _of_key(key: PrivateKeyTypes, certificates: Sequence[x509.Certificate]) -> x509.Certificate:
-    found = next((one for one in certificates if pem.same_key(key, one)), None)
+    found = next((one for one in certificates if _is_of(key, one)), None)
     if found is None:
         raise InvalidError(
             "the private key does not belong to the certificate",
             hint="give the two files of one certificate",
         )
     return found
+
+
+def _is_of(key: PrivateKeyTypes, certificate: x509.Certificate) -> bool:
+    try:
+        return pem.same_key(key, certificate)
+    except (UnsupportedAlgorithm, ValueError):
+        return False  # of a kind that no key of ours is
 
 
 def _check_dates(leaf: x509.Certificate, now_ms: int) -> None:
@@ -151,7 +167,7 @@ def _check_names(leaf: x509.Certificate, hostname: str) -> None:
         known = names.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
         known = []
-    except ValueError as error:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise InvalidError("the certificate's extensions cannot be read") from error
     if not any(covers(name, hostname) for name in known):
         listed = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")

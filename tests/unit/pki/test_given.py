@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from roost.errors import InvalidError
 from roost.pki.given import MAX_CHAIN, check
 from roost.pki.hostnames import covers, hostname
-from tests.support.certificates import DAY, make
+from tests.support.certificates import DAY, Made, make
 
 NOW = 1_700_000_000_000
 BEGINS = datetime.fromtimestamp(NOW / 1000, UTC) - DAY
@@ -46,7 +47,8 @@ def test_keys_that_the_proxy_can_use_are_taken(key: PrivateKeyTypes, kind: str) 
     found = check(NAME, made.text, made.key_text, NOW)
     assert found.key_type == kind
     assert found.key.startswith("-----BEGIN PRIVATE KEY-----")
-    assert found.remarks == ()
+    # TLS 1.2 is served with suites of ECDSA only.
+    assert ["TLS 1.2" in remark for remark in found.remarks] == [True] * (kind != "ecdsa")
     assert found.not_before < NOW < found.not_after
 
 
@@ -87,7 +89,7 @@ def test_what_can_never_work_is_refused_with_the_reason() -> None:
         ("it names example.com", apart.text, apart.key_text),
         ("more than 64 KiB", good.text + " " * MAX_CHAIN, good.key_text),
         ("more than 10", "".join(good.text for _ in range(11)), good.key_text),
-        ("more than 16 KiB", good.text, good.key_text + " " * MAX_CHAIN),
+        ("more than 4 KiB", good.text, good.key_text + " " * MAX_CHAIN),
     )
     for sentence, chain, key in cases:
         assert sentence in refused(NAME, chain, key)
@@ -145,3 +147,28 @@ def test_a_certificate_ends_when_it_says() -> None:
     assert check(NAME, made.text, made.key_text, ends - 1000).not_after == ends
     with pytest.raises(InvalidError):
         check(NAME, made.text, made.key_text, ends)
+
+
+def test_the_largest_key_that_is_served_is_not_too_large() -> None:
+    """RSA of 4096 bits fits; one of 8192, which takes seconds to check, is refused unread."""
+    made = make(NAME, key=rsa.generate_private_key(65537, 4096), begins=BEGINS)
+    assert check(NAME, made.text, made.key_text, NOW).key_type == "rsa"
+    assert "more than 4 KiB" in refused(NAME, made.text, "x" * 6400)
+
+
+def damaged(made: Made, before: bytes, after: bytes) -> str:
+    """A certificate in which bytes of its DER are others."""
+    der = made.certificate.public_bytes(Encoding.DER)
+    assert before in der
+    text = base64.encodebytes(der.replace(before, after)).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n"
+
+
+def test_odd_certificates_are_refused_as_well() -> None:
+    """A key of an unknown kind, or an extension twice, is the user's mistake and no failure."""
+    made = make(NAME, begins=BEGINS, ca=True)
+    id_ec, unknown = bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3d0209")
+    assert "does not belong" in refused(NAME, damaged(made, id_ec, unknown), made.key_text)
+    alternative, constraints = bytes.fromhex("0603551d13"), bytes.fromhex("0603551d11")
+    twice = damaged(made, alternative, constraints)
+    assert "extensions cannot be read" in refused(NAME, twice, made.key_text)

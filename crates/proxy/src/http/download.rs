@@ -115,12 +115,13 @@ impl<M: AsyncRead + Unpin, W: AsyncWrite + Unpin> Download<'_, M, W> {
             self.flush().await?;
             head = self.head().await?;
         }
+        // Also one that says where else to go.
+        self.slot.answered();
         if let Some((order, by_body)) = head.replay.take() {
             let replay = self.replay(order, by_body, &head).await?;
             return Err(DownloadError::Replay(Box::new(replay)));
         }
         self.begun.set(true);
-        self.slot.answered();
         if head.status == 101 {
             self.flush().await?;
             return Ok(Delivered::Upgraded);
@@ -268,8 +269,10 @@ impl<M: AsyncRead + Unpin, W: AsyncWrite + Unpin> Download<'_, M, W> {
             head.framing,
             ResponseFraming::Chunked | ResponseFraming::UntilClose
         );
+        let replay = (head.replay && !interim).then(|| order(&head));
         let coder = self
             .coding
+            .filter(|_| replay.is_none())
             .filter(|_| head.codable(LEAST_LENGTH).is_some_and(is_compressible))
             .and_then(|coding| Coder::new(&self.worker.shared, &self.target.app, coding));
         let ending = self.worker.is_ending(self.target);
@@ -284,7 +287,6 @@ impl<M: AsyncRead + Unpin, W: AsyncWrite + Unpin> Download<'_, M, W> {
             date: &self.stamp.date,
             coding: coder.as_ref().map(Coder::token),
         };
-        let replay = (head.replay && !interim).then(|| order(&head));
         if !(interim && old) && replay.is_none() {
             self.policy.write_response(&head, &side, self.output);
         }

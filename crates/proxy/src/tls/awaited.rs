@@ -46,6 +46,12 @@ impl Awaited {
         Some((told, first))
     }
 
+    /// Whether anybody waits for a certificate.
+    pub(super) fn is_awaited(&self, issue: &Issue) -> bool {
+        let mut waiting = lock(&self.waiting);
+        waiting.get_mut(issue).is_some_and(has_listeners)
+    }
+
     /// Tells all who wait for a certificate.
     pub(super) fn tell(&self, issue: &Issue, news: &News) {
         let tellers = lock(&self.waiting).remove(issue);

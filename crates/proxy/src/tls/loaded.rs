@@ -19,6 +19,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, ServerConfig};
 
+use crate::seldom::Seldom;
 use crate::shared::lock;
 
 /// Ways of one certificate that are kept; its ports mostly speak TLS the same way.
@@ -36,6 +37,10 @@ pub(crate) struct Loaded {
     ways: Mutex<Vec<(Way, Arc<ServerConfig>)>>,
     /// When another may be asked for again.
     ask_at: AtomicU64,
+    /// The same, by those for whom this one will not do.
+    seek: Seldom,
+    /// Tells its text from others.
+    pub(super) print: u64,
 }
 
 /// How a port speaks TLS.
@@ -82,6 +87,8 @@ impl Loaded {
             key: Arc::new(certified),
             ways: Mutex::default(),
             ask_at: AtomicU64::new(0),
+            seek: Seldom::default(),
+            print: 0,
         })
     }
 
@@ -119,6 +126,12 @@ impl Loaded {
                 .ask_at
                 .compare_exchange(at, later, ours, theirs)
                 .is_ok()
+    }
+
+    /// Whether one that has more is to be asked for at `now`; then not again for a second: what is issued
+    /// may be no other.
+    pub(crate) fn may_seek(&self, now: Micros) -> bool {
+        self.seek.is_due(now)
     }
 }
 

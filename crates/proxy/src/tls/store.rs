@@ -1,16 +1,17 @@
 //! All that the proxy has to show to TLS clients, and what it asks the agent for.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use roost_core::{Certificates, Choice, Validity, Visit};
+use roost_core::{Certificates, Choice, Gap, Validity, Visit};
 use roost_wire::{App, Certificate, Name};
 use rustls::crypto::CryptoProvider;
 use tokio::time::{Instant, timeout_at};
 
 use super::awaited::{Awaited, News, wish};
 use super::limits::Limits;
-use super::loaded::{Loaded, provider};
+use super::loaded::{Issue, Loaded, provider};
 use super::self_signed::SelfSigned;
 use crate::shared::Shared;
 
@@ -24,6 +25,8 @@ pub(crate) struct Store {
     pub(super) limits: Limits,
     pub(crate) awaited: Awaited,
     known: RwLock<Certificates<Loaded>>,
+    /// Tells texts of certificates apart.
+    prints: RandomState,
     self_signed: SelfSigned,
 }
 
@@ -47,6 +50,22 @@ pub(super) enum Lack {
     Certificate(String),
 }
 
+impl Wanted {
+    fn issue(&self) -> Issue {
+        (self.app.id.clone(), self.audience.clone())
+    }
+}
+
+impl Lack {
+    /// When nothing better than this will be issued.
+    fn of(gap: &Gap<Loaded>) -> Self {
+        if gap.unnamed {
+            return Self::Name(gap.lapsed);
+        }
+        Self::Certificate("the one that was issued is not valid at this time".to_owned())
+    }
+}
+
 impl Default for Store {
     fn default() -> Self {
         Self {
@@ -54,6 +73,7 @@ impl Default for Store {
             limits: Limits::default(),
             awaited: Awaited::default(),
             known: RwLock::default(),
+            prints: RandomState::new(),
             self_signed: SelfSigned::default(),
         }
     }
@@ -62,8 +82,7 @@ impl Default for Store {
 impl Store {
     /// Creates or replaces one; the error is one sentence.
     pub(crate) fn put(&self, value: &Certificate) -> Result<(), String> {
-        let loaded = Loaded::read(&self.provider, &value.chain, &value.key.0)
-            .map_err(|error| format!("certificate {} of {}: {error}", value.id, value.app))?;
+        let loaded = self.load(value)?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.put(value, loaded);
         drop(known);
@@ -72,6 +91,19 @@ impl Store {
             self.awaited.tell(&issue, &Ok(()));
         }
         Ok(())
+    }
+
+    /// Reads a certificate, unless it is the known one: whose sessions are then resumed as before.
+    fn load(&self, value: &Certificate) -> Result<Arc<Loaded>, String> {
+        let print = self.prints.hash_one((&*value.chain, &*value.key.0));
+        let known = self.known().shown(&value.id).cloned();
+        if let Some(known) = known.filter(|known| known.print == print) {
+            return Ok(known);
+        }
+        let mut loaded = Loaded::read(&self.provider, &value.chain, &value.key.0)
+            .map_err(|error| format!("certificate {} of {}: {error}", value.id, value.app))?;
+        loaded.print = print;
+        Ok(Arc::new(loaded))
     }
 
     /// Removes one; a missing one is fine.
@@ -108,7 +140,8 @@ impl Store {
                 return Ok(what);
             }
             Choice::Nothing(ended) => Lack::Name(ended),
-            Choice::Await => match timeout_at(deadline, self.issued(shared, wanted)).await {
+            Choice::Await(gap) if !self.may_come(shared, wanted, &gap) => Lack::of(&gap),
+            Choice::Await(_) => match timeout_at(deadline, self.issued(shared, wanted)).await {
                 Ok(Ok(loaded)) => return Ok(loaded),
                 Ok(Err(lack)) => lack,
                 Err(_) => Lack::Certificate(format!(
@@ -127,23 +160,32 @@ impl Store {
         made.map_err(Lack::Certificate)
     }
 
-    /// Waits until the certificate is there.
+    /// Whether it is worth waiting. What was issued a moment ago is what would be issued now, so whoever calls
+    /// by a name that it lacks must not have it asked for without end.
+    fn may_come(&self, shared: &Shared, wanted: &Wanted, gap: &Gap<Loaded>) -> bool {
+        let stale = gap.stale.as_ref();
+        stale.is_none_or(|stale| stale.may_seek(shared.now()))
+            || self.awaited.is_awaited(&wanted.issue())
+    }
+
+    /// Waits until the certificate is there, or something else than what would do.
     async fn issued(&self, shared: &Shared, wanted: &Wanted) -> Result<Arc<Loaded>, Lack> {
-        let issue = (wanted.app.id.clone(), wanted.audience.clone());
-        loop {
-            let full = || Lack::Certificate("too many wait for one already".to_owned());
-            let (told, first) = self.awaited.wait(&issue).ok_or_else(full)?;
-            // It may have come before there was a place to hear of it.
-            match self.choose(wanted) {
-                Choice::Show { what, .. } => return Ok(what),
-                Choice::Nothing(ended) => return Err(Lack::Name(ended)),
-                Choice::Await => {}
-            }
-            if first {
-                shared.up(wish(&issue));
-            }
-            let news: News = told.await.unwrap_or(Ok(()));
-            news.map_err(|message| Lack::Certificate(message.to_string()))?;
+        let issue = wanted.issue();
+        let full = || Lack::Certificate("too many wait for one already".to_owned());
+        let (told, first) = self.awaited.wait(&issue).ok_or_else(full)?;
+        // It may have come before there was a place to hear of it.
+        if let Choice::Show { what, .. } = self.choose(wanted) {
+            return Ok(what);
+        }
+        if first {
+            shared.up(wish(&issue));
+        }
+        let news: News = told.await.unwrap_or(Ok(()));
+        news.map_err(|message| Lack::Certificate(message.to_string()))?;
+        match self.choose(wanted) {
+            Choice::Show { what, .. } => Ok(what),
+            Choice::Nothing(ended) => Err(Lack::Name(ended)),
+            Choice::Await(gap) => Err(Lack::of(&gap)),
         }
     }
 
@@ -165,7 +207,7 @@ impl Store {
 /// Asks for another one than `used`, when that is due.
 fn ask_if(due: bool, shared: &Shared, wanted: &Wanted, used: &Loaded) {
     if due && used.may_ask(shared.now()) {
-        shared.up(wish(&(wanted.app.id.clone(), wanted.audience.clone())));
+        shared.up(wish(&wanted.issue()));
     }
 }
 
