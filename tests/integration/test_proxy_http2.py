@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import re
+import resource
 import select
 import socket
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.h2_peer import Frames, H2Peer, raw, request_fields
-from tests.support.http_peer import DEADLINE_S, World, get, http_world, ok
+from tests.support.http_peer import DEADLINE_S, MACHINE_IP, World, get, http_world, ok
+from tests.support.proxy_control import machine
 
 pytestmark = pytest.mark.root
 
@@ -441,3 +443,88 @@ def test_more_streams_than_allowed_are_refused(tmp_path: Path) -> None:
         assert client.failure() == ("stream", 7)
         world.accept().send(ok())
         assert client.failure() == ("status", 200)
+
+
+def test_interim_responses_take_little_memory(world: World) -> None:
+    """A few small interim heads pass; clients make no room for them, so more do not."""
+    client = H2Peer(world.client())
+    stream = client.fetch()
+    app = world.accept()
+    app.head()
+    hints = [f"HTTP/1.1 103 Early Hints\r\nX-A: {'x' * size}\r\n\r\n" for size in (1, 60_000)]
+    app.send(hints[0] * 20 + hints[1] + ok("ok"))
+    response = client.response(stream)
+    assert (response[":status"], response.body) == ("200", b"ok")
+    assert response.interim == [[(":status", "103"), ("x-a", "x")]] * 8
+    stream = client.fetch()
+    app.head()
+    app.send(hints[1] * 2 + ok("ok"))
+    assert (client.response(stream).body, client.response(stream).interim) == (b"ok", [])
+
+
+def test_streams_stay_in_the_budget_of_open_files(tmp_path: Path) -> None:
+    """Each stream beside others counts as a connection; where none fits it is refused unharmed."""
+    with http_world(tmp_path, files=1100) as world:
+        room = world.control.call("stats")["stats"]["max_connections"]
+        client = H2Peer(world.client())
+        streams = [client.fetch() for _ in range(room + 4)]
+        assert [client.response(stream).reset for stream in streams[room:]] == [7] * 4
+        world.counted("connections", room)
+        apps = [world.accept() for _ in range(room)]
+        for peer in apps:
+            peer.head()
+            peer.send(ok())
+        assert [client.response(stream)[":status"] for stream in streams[:room]] == ["200"] * room
+        world.counted("connections", 1)
+        client.fetch()
+        apps[-1].head()
+
+
+def test_what_this_host_cannot_do_is_not_the_machines_fault(tmp_path: Path) -> None:
+    """Without descriptors requests fail with PC06, and no Machine is left alone for it."""
+    bounds = {"type": "requests", "hard_limit": 1}
+    with http_world(tmp_path, limits=bounds) as world:
+        port = {"port": 80, "handlers": ["http"]}
+        other = machine("m2", "a", MACHINE_IP, port=port, limits=bounds)
+        world.control.put("machine", other)
+        client = H2Peer(world.client())
+        client.until(lambda: client.conn.remote_settings.enable_connect_protocol == 1)
+        process = world.process.pid
+        limits = resource.prlimit(process, resource.RLIMIT_NOFILE)
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (0, limits[1]))
+        for _ in range(4):
+            assert client.response(client.fetch())[":status"] == "503"
+        lines = [world.control.event("log") for _ in range(8)]
+        assert {(line["code"], line.get("machine")) for line in lines} >= {
+            ("PC06", "m1"),
+            ("PC06", "m2"),
+        }
+        assert not any("calls in a row" in line["message"] for line in lines)
+        resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
+        stream = client.fetch()
+        app = world.accept()
+        app.head()
+        app.send(ok("again"))
+        assert client.response(stream).body == b"again"
+
+
+def test_uploads_that_wait_do_not_hold_up_the_one_that_is_served(tmp_path: Path) -> None:
+    """Bodies sent ahead by requests in the queue leave window to the request whose turn it is."""
+    with http_world(tmp_path, limits={"hard_limit": 1}) as world:
+        client = H2Peer(world.client())
+        client.until(lambda: client.conn.remote_settings.enable_connect_protocol == 1)
+        post = request_fields(method="POST")
+        first = client.request(post, b"", more=True)
+        app = world.accept()
+        app.head()
+        part = 1 << 14
+        for _ in range(17):
+            waiting = client.request(post, b"", more=True)
+            while (room := client.conn.local_flow_control_window(waiting)) > 0:
+                client.data(waiting, b"x" * min(room, part))
+        world.queued(17)
+        client.until(lambda: client.conn.local_flow_control_window(first) >= part)
+        client.data(first, b"y" * part, end=True)
+        assert app.until(b"\r\n0\r\n\r\n").count(b"y") == part
+        app.send(ok("first"))
+        assert client.response(first).body == b"first"

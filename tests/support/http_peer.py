@@ -168,6 +168,7 @@ def http_world(
     limits: dict[str, Any] | None = None,
     port: dict[str, Any] | None = None,
     listening: bool = True,
+    files: int | None = None,
 ) -> Iterator[World]:
     """A world whose Machine has these limits and whose port 80 has these options."""
     netns = make_network(folder / "net")
@@ -177,7 +178,7 @@ def http_world(
         _inside(netns, "ip route add local fdaa:0:1:0:1::/80 dev lo")
         listener = call_inside(netns, lambda: _listen(listening=listening))
         stack.enter_context(listener)
-        process = stack.enter_context(running_proxy(folder / "control", threads=1))
+        process = stack.enter_context(running_proxy(folder / "control", threads=1, files=files))
         control = Control(folder / "control")
         stack.callback(control.close)
         control.hello(**(settings or {}))

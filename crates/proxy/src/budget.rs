@@ -1,4 +1,4 @@
-//! How many connections and pipes fit into the process's limit of open files.
+//! How many connections and pipes fit into the process's limit of open files, and streams into memory.
 
 /// Descriptors kept for everything that is neither a relayed connection nor its pipe.
 const RESERVED: u64 = 1024;
@@ -8,6 +8,12 @@ const EACH: u64 = 2;
 const PIPES: u64 = 8;
 /// More pipes than this at once are no gain: they hold memory.
 const MOST_PIPES: u64 = 4096;
+/// What a stream of HTTP/2 takes at most: windows, what is read ahead, and heads, in both directions.
+const STREAM: u64 = 512 * 1024;
+/// The part of memory that is for streams.
+const STREAMS: u64 = 4;
+/// With very little memory at least these streams are tried.
+const LEAST_STREAMS: usize = 128;
 /// With a very small limit at least these connections are tried.
 const LEAST_CONNECTIONS: usize = 16;
 
@@ -18,11 +24,13 @@ pub(crate) struct Budget {
     pub(crate) connections: usize,
     /// Pipes for bulk.
     pub(crate) pipes: usize,
+    /// Streams of HTTP/2 beside others of their connection.
+    pub(crate) streams: usize,
 }
 
 impl Budget {
-    /// What a limit of `files` allows.
-    pub(crate) fn of(files: u64) -> Self {
+    /// What a limit of `files` and `memory` bytes allow.
+    pub(crate) fn of(files: u64, memory: u64) -> Self {
         let room = files.saturating_sub(RESERVED);
         let pipes = (room / PIPES / EACH).min(MOST_PIPES);
         let connections = (room - pipes * EACH) / EACH;
@@ -30,6 +38,7 @@ impl Budget {
         Self {
             connections: count(connections).max(LEAST_CONNECTIONS),
             pipes: count(pipes),
+            streams: count(memory / STREAMS / STREAM).max(LEAST_STREAMS),
         }
     }
 
@@ -52,11 +61,15 @@ mod tests {
     #[test]
     fn fits_into_the_limit() {
         for files in [1100, 1600, 4096, 65_536, 1 << 20, 1 << 30] {
-            let Budget { connections, pipes } = Budget::of(files);
+            let Budget {
+                connections, pipes, ..
+            } = Budget::of(files, 0);
             assert!(((connections + pipes) as u64) * EACH + RESERVED <= files);
             assert!(connections >= pipes * 7 && pipes > 0, "{files}");
         }
-        let Budget { connections, pipes } = Budget::of(0);
-        assert_eq!((connections, pipes), (LEAST_CONNECTIONS, 0));
+        let least = Budget::of(0, 0);
+        assert_eq!((least.connections, least.pipes), (LEAST_CONNECTIONS, 0));
+        assert_eq!(least.streams, LEAST_STREAMS);
+        assert_eq!(Budget::of(0, 8 << 30).streams, 4096);
     }
 }

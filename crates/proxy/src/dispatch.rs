@@ -27,6 +27,8 @@ pub(crate) struct Inbound {
     pub(crate) client: SocketAddr,
     /// The address and port that was called.
     pub(crate) local: SocketAddr,
+    /// It came over a public network.
+    pub(crate) public: bool,
 }
 
 /// Who is meant by a name.
@@ -91,6 +93,7 @@ pub(crate) fn dispatch(
         network: network.clone(),
         client,
         local,
+        public,
     };
     let worker = worker.clone();
     let counted = Counted::new(&worker.shared, public);
@@ -239,6 +242,7 @@ impl Inbound {
             client: self.client,
             peer: self.client.ip(),
             local: self.local,
+            public: self.public,
             proxied: None,
             caller: admitted.caller,
             name,
@@ -315,6 +319,7 @@ fn no_handlers(offer: &Offer<'_>) -> Result<(), Denial> {
 }
 
 /// Counts an open client connection while it lives.
+#[derive(Debug)]
 pub(crate) struct Counted {
     shared: Arc<Shared>,
     public: bool,

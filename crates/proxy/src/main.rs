@@ -92,7 +92,7 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     let listener = control::bind(&arguments.control)?;
     let (prober, jobs) = Prober::new();
     let (checker, orders) = Checker::new();
-    let budget = Budget::of(files);
+    let budget = Budget::of(files, memory());
     let role = arguments.role();
     let (shared, lines) = Shared::new(arguments.threads, budget, prober, checker, role);
     let shared = Arc::new(shared);
@@ -135,6 +135,12 @@ fn run_checks(orders: Orders, shared: Weak<Shared>) {
             std::process::exit(1);
         }
     }
+}
+
+/// The bytes of memory that the host has.
+fn memory() -> u64 {
+    let known = rustix::system::sysinfo();
+    (known.totalram as u64).saturating_mul(known.mem_unit.into())
 }
 
 fn new_runtime() -> io::Result<LocalRuntime> {

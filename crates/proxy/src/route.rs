@@ -18,16 +18,46 @@ use crate::proxy_proto::Proxied;
 use crate::shared::Shared;
 use crate::worker::Worker;
 
+/// Why a port of a Machine was not reached.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// This host could not even try: no descriptor, no free port, no network. The Machine is not to blame.
+    Here(io::Error),
+    /// The Machine did not take the connection.
+    There(io::Error),
+}
+
+impl DialError {
+    /// The error below.
+    pub(crate) fn error(&self) -> &io::Error {
+        match self {
+            Self::Here(error) | Self::There(error) => error,
+        }
+    }
+}
+
 /// Connects to a port of a Machine, inside its network.
-pub(crate) async fn dial(shared: &Shared, machine: &Machine, port: u16) -> io::Result<TcpStream> {
+pub(crate) async fn dial(
+    shared: &Shared,
+    machine: &Machine,
+    port: u16,
+) -> Result<TcpStream, DialError> {
+    let (socket, address) = prepare(shared, machine, port).map_err(DialError::Here)?;
+    let connected = socket.connect(address).await;
+    connected.map_err(|error| match error.kind() {
+        // What connect(2) says when every local port is taken.
+        io::ErrorKind::AddrNotAvailable => DialError::Here(error),
+        _ => DialError::There(error),
+    })
+}
+
+fn prepare(shared: &Shared, machine: &Machine, port: u16) -> io::Result<(TcpSocket, SocketAddr)> {
     let missing = || io::Error::from(io::ErrorKind::AddrNotAvailable);
     let netns = shared.netns(&machine.network).ok_or_else(missing)?;
     let address = SocketAddr::from((machine.ip4.ok_or_else(missing)?, port));
     let socket = netns.tcp4_socket()?;
     socket.set_tcp_nodelay(true)?;
-    TcpSocket::from_std_stream(socket.into())
-        .connect(address)
-        .await
+    Ok((TcpSocket::from_std_stream(socket.into()), address))
 }
 
 /// What a client connection asked for.
@@ -47,6 +77,8 @@ pub(crate) struct Target {
     pub(crate) peer: IpAddr,
     /// The address and port that was called.
     pub(crate) local: SocketAddr,
+    /// It came over a public network.
+    pub(crate) public: bool,
     /// What a PROXY header said.
     pub(crate) proxied: Option<Box<Proxied>>,
     /// The Machine that really calls, where somebody asks for it.
@@ -216,13 +248,14 @@ impl Slot {
     /// the connection that proved the port.
     pub(crate) async fn connect(&self) -> Result<TcpStream, ConnectError> {
         if let Some(stream) = self.early.take() {
-            return TcpStream::from_std(stream).map_err(|error| self.failed(&error));
+            return TcpStream::from_std(stream).map_err(|error| self.untried(&error));
         }
         let timeout = self.worker.config().settings.connect_timeout();
         let dialled = dial(&self.worker.shared, self.value(), self.grant.internal_port);
         match tokio::time::timeout(timeout, dialled).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(self.failed(&error)),
+            Ok(Err(DialError::Here(error))) => Err(self.untried(&error)),
+            Ok(Err(DialError::There(error))) => Err(self.failed(&error)),
             Err(_) => Err(self.failed(&io::ErrorKind::TimedOut.into())),
         }
     }
@@ -239,6 +272,19 @@ impl Slot {
     /// The Machine ended the call before it answered; with Fly's code.
     pub(crate) fn broke(&self, code: &'static str) {
         self.fate.set(Fate::Broken(code));
+    }
+
+    /// This host could not call the Machine, which says nothing about that.
+    fn untried(&self, error: &io::Error) -> ConnectError {
+        let (machine, port) = (self.machine(), self.grant.internal_port);
+        let message = format!(
+            "the host of the proxy could not call machine {machine} on port {port} ({error})"
+        );
+        ConnectError {
+            code: "PC06",
+            message,
+            refused: false,
+        }
     }
 
     fn failed(&self, error: &io::Error) -> ConnectError {

@@ -60,6 +60,10 @@ pub(crate) struct Shared {
     pub(crate) max_connections: usize,
     /// Those of them that came over public networks.
     pub(crate) from_outside: AtomicUsize,
+    /// Streams of HTTP/2 beside others of their connection.
+    pub(crate) streams: AtomicUsize,
+    /// How many of them memory is there for.
+    pub(crate) max_streams: usize,
     /// Pipes for bulk.
     pub(crate) pipes: Pipes,
     /// Where listening is not possible now.
@@ -155,6 +159,8 @@ impl Shared {
             quiet: Notify::new(),
             max_connections: budget.connections,
             from_outside: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
+            max_streams: budget.streams,
             pipes: Pipes::new(budget.pipes),
             unbound: Unbound::default(),
             tls: Store::default(),
@@ -268,6 +274,16 @@ impl Shared {
         let all = self.connections.load(Ordering::Relaxed);
         let most = Budget::from_outside(self.max_connections);
         all < self.max_connections && (!public || outside < most)
+    }
+
+    /// Whether another stream may begin beside others of its connection.
+    pub(crate) fn has_room_for_stream(&self, public: bool) -> bool {
+        let most = if public {
+            Budget::from_outside(self.max_streams)
+        } else {
+            self.max_streams
+        };
+        self.has_room(public) && self.streams.load(Ordering::Relaxed) < most
     }
 
     /// Sends a line to the agent. Never waits; a line that finds no room is dropped.

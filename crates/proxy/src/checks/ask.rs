@@ -24,7 +24,7 @@ pub(super) async fn ask(
     let port = check.port;
     let connected = async {
         let stream = dial(shared, machine, port).await;
-        stream.map_err(|error| format!("cannot connect to port {port}: {}", words(&error)))
+        stream.map_err(|error| format!("cannot connect to port {port}: {}", words(error.error())))
     };
     match check.kind {
         CheckKind::Tcp => connected.await.map(|_| format!("port {port} accepts")),

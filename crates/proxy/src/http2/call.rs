@@ -1,6 +1,7 @@
 //! One request of a client in HTTP/2.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use h2::{Reason, RecvStream};
 use super::connection::Shared;
 use super::half::Half;
 use super::request::{self, Fault};
+use super::room::Room;
 use super::stream::Stream;
 use crate::http;
 
@@ -18,6 +20,7 @@ pub(super) async fn serve(
     shared: &Shared,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
+    room: &Arc<Room>,
 ) {
     let (parts, from) = request.into_parts();
     let head = match request::head(&parts, from.is_end_stream()) {
@@ -25,7 +28,7 @@ pub(super) async fn serve(
         Err(Fault::Malformed) => return respond.send_reset(Reason::PROTOCOL_ERROR),
         Err(Fault::Connect) => return refuse_connect(respond),
     };
-    let stream = RefCell::new(Stream::new(head, from, respond));
+    let stream = RefCell::new(Stream::new(head, from, respond, room));
     let (reader, writer) = (Half::new(&stream), Half::new(&stream));
     let Shared {
         worker,

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use super::Opening;
 use super::call;
+use super::room::{Room, Rooms};
 use super::wire::Wire;
 use crate::client::ClientStream;
 use crate::http::ending::{self, Ending};
@@ -25,8 +27,8 @@ use crate::worker::Worker;
 
 /// Bytes of one request's body that may be here and not with the Machine.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// The same, for all requests of a connection.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The largest window that there is.
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// Bytes of one response that may be here and not with the client.
 const SEND_BUFFER: usize = 64 * 1024;
 /// How long a client may take to read the last words.
@@ -57,7 +59,12 @@ struct Serving<S: ClientStream> {
     shared: Rc<Shared>,
     connection: Connection<Wire<S>, Bytes>,
     fault: Rc<Cell<Option<Reason>>>,
-    streams: JoinSet<()>,
+    /// Nothing more can be written at present.
+    full: Rc<Cell<bool>>,
+    rooms: Rooms,
+    streams: JoinSet<Arc<Room>>,
+    /// The rooms of streams that are served, and whose heads may not have left.
+    leaving: Vec<Arc<Room>>,
     max_streams: usize,
     phase: Phase,
     activity: Activity,
@@ -80,7 +87,7 @@ pub(super) async fn serve<S: ClientStream>(shared: Rc<Shared>, stream: S, openin
 }
 
 async fn run<S: ClientStream>(shared: Rc<Shared>, wire: Wire<S>) -> Ending {
-    let fault = wire.fault();
+    let (fault, full) = (wire.fault(), wire.full());
     let max_streams = shared.worker.config().settings.http2_max_streams;
     let handshake = builder(max_streams).handshake(wire);
     match timeout(shared.manner.times.head, handshake).await {
@@ -88,7 +95,10 @@ async fn run<S: ClientStream>(shared: Rc<Shared>, wire: Wire<S>) -> Ending {
             let serving = Serving {
                 connection,
                 fault,
+                full,
+                rooms: Rooms::new(&shared.worker.shared, shared.target.public),
                 streams: JoinSet::new(),
+                leaving: Vec::new(),
                 max_streams: max_streams as usize,
                 phase: Phase::Open,
                 activity: Activity::default(),
@@ -103,11 +113,17 @@ async fn run<S: ClientStream>(shared: Rc<Shared>, wire: Wire<S>) -> Ending {
     }
 }
 
+/// As much as all streams may send: those that wait for a Machine must not hold up the one that has it.
+fn connection_window(max_streams: u32) -> u32 {
+    let all = STREAM_WINDOW.saturating_mul(max_streams);
+    all.clamp(STREAM_WINDOW, MAX_WINDOW)
+}
+
 fn builder(max_streams: u32) -> Builder {
     let mut builder = Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(connection_window(max_streams))
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD as u32)
         .max_concurrent_streams(max_streams)
@@ -122,7 +138,9 @@ impl<S: ClientStream> Serving<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         loop {
-            while let Poll::Ready(Some(_)) = self.streams.poll_join_next(cx) {}
+            while let Poll::Ready(Some(ended)) = self.streams.poll_join_next(cx) {
+                self.leaving.extend(ended.ok());
+            }
             match self.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(end_after(&error)),
@@ -130,22 +148,31 @@ impl<S: ClientStream> Serving<S> {
                 Poll::Pending => break,
             }
         }
+        if !self.full.get() {
+            // The library has written all heads that it was given.
+            self.leaving.clear();
+        }
         self.turn(cx)
     }
 
     /// Does what the connection is there for, and takes a new request while there are not too many.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Call, h2::Error>>> {
-        if self.streams.len() < self.max_streams {
+        if self.streams.len() + self.leaving.len() < self.max_streams {
             return self.connection.poll_accept(cx);
         }
         let closed = self.connection.poll_closed(cx);
         closed.map(|result| result.err().map(Err))
     }
 
-    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let Some(room) = self.rooms.take() else {
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        };
         let shared = self.shared.clone();
-        self.streams
-            .spawn_local(async move { call::serve(&shared, request, respond).await });
+        self.streams.spawn_local(async move {
+            call::serve(&shared, request, respond, &room).await;
+            room
+        });
     }
 
     /// Brings the connection nearer to its end where there is a reason.

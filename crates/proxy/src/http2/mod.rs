@@ -34,6 +34,7 @@ mod meter;
 mod outflow;
 mod peers;
 mod request;
+mod room;
 mod stream;
 mod websocket;
 mod wire;

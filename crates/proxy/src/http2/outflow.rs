@@ -1,6 +1,7 @@
 //! A body in the form of HTTP/1.1, sent in HTTP/2.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use h2::{Reason, SendStream};
 use http::HeaderMap;
 use roost_http1::{ChunkedScanner, parse_trailers};
 
+use super::room::Room;
 use super::{broken, headers};
 
 /// Bytes taken by one write.
@@ -31,12 +33,23 @@ pub(super) enum Body {
 pub(super) struct Outflow {
     to: SendStream<Bytes>,
     body: Body,
+    room: Option<Arc<Room>>,
 }
 
 impl Outflow {
     /// A stream that has its head.
     pub(super) fn new(to: SendStream<Bytes>, body: Body) -> Self {
-        Self { to, body }
+        Self {
+            to,
+            body,
+            room: None,
+        }
+    }
+
+    /// What waits for the other side keeps `room`.
+    pub(super) fn in_room(mut self, room: &Arc<Room>) -> Self {
+        self.room = Some(room.clone());
+        self
     }
 
     /// Takes bytes in, as many as there is room for.
@@ -119,7 +132,11 @@ impl Outflow {
         if ends {
             self.body = Body::Done;
         }
-        self.to.send_data(data.into(), ends).map_err(broken)
+        let data = match &self.room {
+            Some(room) if !data.is_empty() => room.keep_for(data),
+            _ => data.into(),
+        };
+        self.to.send_data(data, ends).map_err(broken)
     }
 }
 

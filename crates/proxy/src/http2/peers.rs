@@ -24,10 +24,12 @@ use crate::route::{ConnectError, Slot};
 
 /// How often the connections are looked through in the time that one may carry nothing.
 const TICKS: u32 = 4;
+/// Streams of a connection: clients that do not take their responses must not hold up the others on it.
+const MAX_STREAMS: u32 = 128;
 /// Bytes of one response that may be here and not with the client.
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// The same, for all responses of a connection.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// Bytes of one request that may be here and not with the Machine.
 const SEND_BUFFER: usize = 64 * 1024;
 
@@ -199,7 +201,8 @@ impl Peer {
     }
 
     fn has_room(&self) -> bool {
-        self.streams.get() < self.connection.current_max_send_streams()
+        let most = self.connection.current_max_send_streams();
+        self.streams.get() < most.min(MAX_STREAMS as usize)
     }
 
     fn is_wanted(&mut self) -> bool {

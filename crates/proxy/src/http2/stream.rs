@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -14,6 +15,12 @@ use super::broken;
 use super::inflow::Inflow;
 use super::outflow::{Body, Outflow};
 use super::request::Head;
+use super::room::Room;
+
+/// Interim responses that are passed on: the client need make no room for them.
+const MAX_INTERIM: usize = 8;
+/// Bytes of their heads.
+const MAX_INTERIM_BYTES: usize = 8 * 1024;
 
 /// A stream, read and written as a connection of HTTP/1.1. When it is dropped before its response is
 /// complete, it is reset.
@@ -22,6 +29,9 @@ pub(super) struct Stream {
     inflow: Inflow,
     out: Out,
     asked: Asked,
+    interim: usize,
+    interim_bytes: usize,
+    room: Arc<Room>,
 }
 
 #[derive(Debug)]
@@ -33,7 +43,12 @@ enum Out {
 
 impl Stream {
     /// A stream whose request begins with `head`.
-    pub(super) fn new(head: Head, from: RecvStream, respond: SendResponse<Bytes>) -> Self {
+    pub(super) fn new(
+        head: Head,
+        from: RecvStream,
+        respond: SendResponse<Bytes>,
+        room: &Arc<Room>,
+    ) -> Self {
         let asked = Asked {
             method: head.method,
             key: head.key,
@@ -43,6 +58,9 @@ impl Stream {
             inflow: Inflow::new(from, head.form, head.text),
             out: Out::Head(respond),
             asked,
+            interim: 0,
+            interim_bytes: 0,
+            room: room.clone(),
         }
     }
 
@@ -63,11 +81,17 @@ impl Stream {
         };
         let (answer, length) = self.asked.answer(bytes)?;
         match answer {
-            Answer::Interim(response) => respond.send_informational(response).map_err(broken)?,
+            Answer::Interim(response) => {
+                self.interim += 1;
+                self.interim_bytes += length;
+                if self.interim <= MAX_INTERIM && self.interim_bytes <= MAX_INTERIM_BYTES {
+                    respond.send_informational(response).map_err(broken)?;
+                }
+            }
             Answer::Final(response, body) => {
                 let ends = matches!(body, Body::Done);
                 let flow = respond.send_response(response, ends).map_err(broken)?;
-                self.out = Out::Body(Outflow::new(flow, body));
+                self.out = Out::Body(Outflow::new(flow, body).in_room(&self.room));
             }
         }
         Ok(length)

@@ -29,6 +29,7 @@ pub(super) struct Wire<S> {
     planted: Bytes,
     meter: Meter,
     fault: Rc<Cell<Option<Reason>>>,
+    full: Rc<Cell<bool>>,
 }
 
 impl<S> Wire<S> {
@@ -40,12 +41,23 @@ impl<S> Wire<S> {
             planted,
             meter: Meter::new(Instant::now()),
             fault: Rc::default(),
+            full: Rc::default(),
         }
     }
 
     /// Is set when the connection has to end for what the client sends. Nothing is read after that.
     pub(super) fn fault(&self) -> Rc<Cell<Option<Reason>>> {
         self.fault.clone()
+    }
+
+    /// Says whether the client takes nothing at present.
+    pub(super) fn full(&self) -> Rc<Cell<bool>> {
+        self.full.clone()
+    }
+
+    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
+        self.full.set(written.is_pending());
+        written
     }
 }
 
@@ -115,7 +127,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes)
+        let written = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes);
+        self.note(written)
     }
 
     fn poll_write_vectored(
@@ -123,7 +136,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, bytes);
+        self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -131,7 +145,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
+        let flushed = Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx);
+        self.note(flushed)
     }
 
     /// The owner ends the stream.

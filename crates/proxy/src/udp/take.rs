@@ -108,6 +108,7 @@ impl Taker {
             network: self.network.clone(),
             client: key.client,
             local: key.local,
+            public: self.public,
         };
         if !worker.shared.listens() {
             return;
