@@ -9,6 +9,7 @@ import re
 import resource
 import select
 import socket
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -528,3 +529,16 @@ def test_uploads_that_wait_do_not_hold_up_the_one_that_is_served(tmp_path: Path)
         assert app.until(b"\r\n0\r\n\r\n").count(b"y") == part
         app.send(ok("first"))
         assert client.response(first).body == b"first"
+
+
+def test_streams_are_compressed(world: World) -> None:
+    """A stream's response is put into the content coding that its request takes."""
+    client = H2Peer(world.client())
+    stream = client.fetch("/", ("accept-encoding", "gzip"))
+    app = world.accept()
+    app.head()
+    text = "a line of a response\n" * 1000
+    app.send(ok(text, "Content-Type: text/plain\r\n"))
+    response = client.response(stream)
+    assert (response["content-encoding"], response.get("content-length")) == ("gzip", None)
+    assert zlib.decompress(response.body, wbits=31) == text.encode()
