@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.http_peer import Peer
 from tests.support.proxy_control import Control, Line, app, app_at, greeted, machine, network
 from tests.support.proxy_world import FLYCAST, MACHINES, World, echo, read_all, served
+from tests.support.tls_world import NAME, tls_world
 
 pytestmark = [
     pytest.mark.root,
@@ -344,3 +347,72 @@ def test_a_claim_does_not_spend_anothers_handshakes(stage: Stage) -> None:
 
     assert not all(is_taken(OTHER) for _ in range(12))
     assert is_taken(WEB)
+
+
+def tlvs_of(header: bytes) -> dict[int, bytes]:
+    """What a header of version 2 over IPv6 says besides addresses, by type."""
+    return _by_type(header[16 + 36 :])
+
+
+def _by_type(rest: bytes) -> dict[int, bytes]:
+    found = {}
+    while rest:
+        kind, length = struct.unpack("!BH", rest[:3])
+        assert kind not in found
+        found[kind], rest = rest[3 : 3 + length], rest[3 + length :]
+    return found
+
+
+PORT_2: Line = {
+    "port": 8883,
+    "handlers": ["proxy_proto", "tls"],
+    "proxy_proto_options": {"version": "v2"},
+    "tls_options": {"alpn": ["mqtt"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("newest", "version", "cipher"),
+    [
+        (ssl.TLSVersion.TLSv1_3, b"TLSv1.3", b"TLS_AES_256_GCM_SHA384"),
+        (ssl.TLSVersion.TLSv1_2, b"TLSv1.2", b"ECDHE-ECDSA-AES256-GCM-SHA384"),
+    ],
+)
+def test_version_2_after_tls(
+    tmp_path: Path, newest: ssl.TLSVersion, version: bytes, cipher: bytes
+) -> None:
+    """The Machine gets the header, with what was agreed on in TLS, then the plain bytes."""
+    with tls_world(tmp_path) as web:
+        web.put_machine(PORT_2)
+        web.issue()
+        caller = web.call(8883, newest=newest, alpn=["mqtt"])
+        caller.sendall(b"hello")
+        inside = Peer(web.accept())
+        header = inside.take(16)
+        header += inside.take(struct.unpack("!H", header[14:])[0])
+        assert inside.take(5) == b"hello"
+    said = tlvs_of(header)
+    assert (said.pop(1), said.pop(2)) == (b"mqtt", NAME.encode())
+    ssl_value = said.pop(0x20)
+    assert said == {}
+    assert ssl_value[:5] == b"\1\0\0\0\1"
+    assert _by_type(ssl_value[5:]) == {0x21: version, 0x23: cipher}
+
+
+def test_what_a_header_said_of_tls_gives_way(tmp_path: Path) -> None:
+    """A caller's own words on TLS are replaced by what was agreed on here; others are passed on."""
+    with tls_world(tmp_path) as web:
+        web.put_machine(PORT_2 | {"accept_proxy_proto": True})
+        web.issue()
+        plain = web.plain(8883)
+        forged = b"\2\0\4evil" + b"\1\0\2h2" + b"\xe0\0\3abc"
+        plain.sendall(binary(INET4, 0x11, forged))
+        caller = web.context(alpn=["mqtt"]).wrap_socket(plain, server_hostname=NAME)
+        web.open.append(caller)
+        caller.sendall(b"hello")
+        inside = Peer(web.accept())
+        header = inside.take(16)
+        header += inside.take(struct.unpack("!H", header[14:])[0])
+        assert inside.take(5) == b"hello"
+    said = _by_type(header[16 + 12 :])
+    assert (said[1], said[2], said[0xE0]) == (b"mqtt", NAME.encode(), b"abc")

@@ -107,11 +107,13 @@ class World:
     listener: socket.socket
     open: list[Peer] = field(default_factory=list)
 
-    def client(self, data: bytes | str = b"", *, to: str = APP_IP) -> Peer:
+    def client(
+        self, data: bytes | str = b"", *, to: str = APP_IP, source: str | None = None
+    ) -> Peer:
         """A new connection to an app, with ``data`` sent on it."""
         sock = call_inside(self.netns, lambda: socket.socket(socket.AF_INET6))
         sock.settimeout(DEADLINE_S)
-        sock.bind((CLIENT_IP, 0))
+        sock.bind((source or CLIENT_IP, 0))
         sock.connect((to, 80))
         peer = self._kept(sock)
         peer.send(data)
@@ -120,6 +122,10 @@ class World:
     def accept(self) -> Peer:
         """The Machine's next connection."""
         return self._kept(self.listener.accept()[0])
+
+    def add_address(self, address: str) -> None:
+        """Another address to call from."""
+        _inside(self.netns, "ip addr add", address, "dev lo nodad")
 
     def untouched(self) -> bool:
         """Whether no connection to the Machine waits to be accepted."""

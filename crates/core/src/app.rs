@@ -18,7 +18,7 @@ use crate::decision::{
 };
 use crate::entry::{Entry, Readiness, Turn};
 use crate::health::Health;
-use crate::limits::{HELD_BYTES_APP, MAX_FALSE_STARTS, MAX_NAMED};
+use crate::limits::{MAX_FALSE_STARTS, MAX_NAMED};
 use crate::queue::{Queue, Waiter};
 use crate::wish::Wish;
 
@@ -134,9 +134,8 @@ impl AppState {
 
     /// The verdict and a place in line; effects of the same `acquire` may already speak of it.
     fn enqueue(&mut self, request: Request<'_>, at: Moment<'_>) -> Verdict {
-        if self.queue.len() >= at.limits.max_waiters
-            || self.queue.held_bytes() + request.held_bytes > HELD_BYTES_APP
-        {
+        let held_bytes = self.queue.held_bytes().saturating_add(request.held_bytes);
+        if self.queue.len() >= at.limits.max_waiters || held_bytes > at.limits.max_held_bytes {
             return Verdict::Refuse(Refusal::QueueFull);
         }
         let choice = self.choose(request.ask(), at);

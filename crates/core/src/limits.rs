@@ -4,8 +4,6 @@ use roost_wire::{Name, Settings};
 
 use crate::Micros;
 
-/// Held bytes of one app's waiters.
-pub(crate) const HELD_BYTES_APP: usize = 16 << 20;
 /// Starts of a Machine that may end before its port accepts, until those who wait are told.
 pub(crate) const MAX_FALSE_STARTS: u8 = 3;
 /// Machines that a refusal speaks of by name.
@@ -24,6 +22,8 @@ pub struct Limits {
     pub queue_timeout: Micros,
     /// Waiters of one app.
     pub max_waiters: usize,
+    /// Held bytes of one app's waiters.
+    pub max_held_bytes: usize,
 }
 
 impl Limits {
@@ -34,6 +34,7 @@ impl Limits {
             wake_timeout: settings.wake_timeout_ms.saturating_mul(1_000),
             queue_timeout: settings.queue_timeout_ms.saturating_mul(1_000),
             max_waiters: settings.max_waiters_app,
+            max_held_bytes: settings.max_held_bytes_app,
         }
     }
 }

@@ -15,6 +15,9 @@ pub(crate) const NOT_ALLOWED: &str = "RA01";
 /// The code of a call without the PROXY header that its port asks for.
 pub(crate) const NO_HEADER: &str = "RA02";
 
+/// The code of a call by a source that has too many connections.
+pub(crate) const CROWDED: &str = "RA03";
+
 /// What a line says.
 #[derive(Debug)]
 pub(crate) struct Text {
@@ -38,11 +41,12 @@ pub(crate) struct AppLog {
     written: Mutex<HashMap<Name, Written>>,
 }
 
-/// Calls that are not allowed count for themselves: other errors, which anybody may cause, must not hide
-/// them.
+/// Calls that are not allowed, and those of a source that has too many, count for themselves: what anybody may
+/// cause must not hide the rest.
 #[derive(Debug, Default)]
 struct Written {
     not_allowed: u32,
+    crowded: u32,
     other: u32,
 }
 
@@ -70,6 +74,7 @@ impl Written {
     fn admit(&mut self, code: Option<&str>) -> bool {
         let count = match code {
             Some(NOT_ALLOWED) => &mut self.not_allowed,
+            Some(CROWDED) => &mut self.crowded,
             _ => &mut self.other,
         };
         *count = count.saturating_add(1);
@@ -78,7 +83,8 @@ impl Written {
 
     fn left_out(&self) -> u32 {
         let over = |count: u32| count.saturating_sub(LINES_PER_SECOND);
-        over(self.not_allowed).saturating_add(over(self.other))
+        let counts = [self.not_allowed, self.crowded, self.other];
+        counts.map(over).into_iter().fold(0, u32::saturating_add)
     }
 }
 

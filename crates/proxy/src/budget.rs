@@ -47,6 +47,11 @@ impl Budget {
         connections / 2
     }
 
+    /// How many of the connections one source may have when nobody says so.
+    pub(crate) const fn of_a_source(connections: usize) -> usize {
+        connections / 2
+    }
+
     /// How many of the connections callers from outside may have.
     pub(crate) const fn from_outside(connections: usize) -> usize {
         connections / 2

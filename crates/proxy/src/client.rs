@@ -14,6 +14,19 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use crate::relay;
 use crate::splice::Pipes;
 
+/// What a client and the proxy agreed on in a TLS handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFacts {
+    /// As OpenSSL names it.
+    pub(crate) version: &'static str,
+    /// The cipher suite as OpenSSL names it.
+    pub(crate) cipher: Option<&'static str>,
+    /// The protocol by ALPN.
+    pub(crate) alpn: Option<Box<[u8]>>,
+    /// The server name that the client called.
+    pub(crate) name: Option<Box<str>>,
+}
+
 /// A connection that a client opened.
 pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin + 'static {
     /// Its reading side.
@@ -29,6 +42,11 @@ pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin + 'static {
 
     /// Moves bytes between it and a Machine, see [`relay`].
     async fn relay(&mut self, pipes: &Pipes, machine: &mut TcpStream) -> io::Result<()>;
+
+    /// How it is encrypted; `None` when it is not.
+    fn tls_facts(&self) -> Option<TlsFacts> {
+        None
+    }
 
     /// Closes it after everything was said, as its protocol asks for. Waits for nobody.
     async fn close(self);

@@ -10,11 +10,12 @@ use roost_wire::{Handler, Level, Machine, Name, Port, Protocol};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
-use crate::applog::{NOT_ALLOWED, Text};
+use crate::applog::{CROWDED, NOT_ALLOWED, Text};
 use crate::buffer::Buffer;
 use crate::client::reset;
 use crate::route::Target;
 use crate::shared::Shared;
+use crate::sources::Held;
 use crate::worker::Worker;
 use crate::{by_name, http, proxy_proto, tcp, tls};
 
@@ -95,8 +96,11 @@ pub(crate) fn dispatch(
         local,
         public,
     };
+    let Some(counted) = Counted::of_source(worker, &inbound, public) else {
+        inbound.log_crowded(worker);
+        return reset(stream);
+    };
     let worker = worker.clone();
-    let counted = Counted::new(&worker.shared, public);
     // The futures are made inside their tasks: one that is handed in takes its room twice.
     match inbound.decide(&worker) {
         Decision::Refuse => reset(stream),
@@ -261,6 +265,24 @@ impl Inbound {
         shared.log_with(level, &denial.app, None, Some(code), text);
     }
 
+    /// Says in the log of the called app, if it is clear which, that the caller has too many connections.
+    fn log_crowded(&self, worker: &Worker) {
+        let (shared, local) = (&worker.shared, self.local);
+        let app = match shared.table().call(&self.network, local.ip(), local.port()) {
+            Call::Offered(offer) => offer.app.id.clone(),
+            Call::NotServed(app) | Call::NotHere(app) => app.id.clone(),
+            Call::Shared | Call::Unknown => return,
+        };
+        let text = || {
+            let most = shared.most_of_a_source(&worker.config().settings);
+            let (client, port) = (self.client.ip(), local.port());
+            Text::from(format!(
+                "a call from {client} to port {port} was reset: its source has {most} connections already"
+            ))
+        };
+        shared.log_with(Level::Warn, &app, None, Some(CROWDED), text);
+    }
+
     /// A reason in the words for the called app's log.
     fn explain(&self, reason: &Reason) -> String {
         let (ip, port) = (self.local.ip(), self.local.port());
@@ -323,16 +345,32 @@ fn no_handlers(offer: &Offer<'_>) -> Result<(), Denial> {
 pub(crate) struct Counted {
     shared: Arc<Shared>,
     public: bool,
+    of_source: Option<Held>,
 }
 
 impl Counted {
+    /// Counts one for its source too; `None` when that has as many as it may have.
+    fn of_source(worker: &Worker, inbound: &Inbound, public: bool) -> Option<Self> {
+        let shared = &worker.shared;
+        let most = shared.most_of_a_source(&worker.config().settings);
+        let (network, client) = (&inbound.network, inbound.client.ip());
+        let held = shared.sources.enter(network, client, public, most)?;
+        let mut counted = Self::new(shared, public);
+        counted.of_source = Some(held);
+        Some(counted)
+    }
+
     pub(crate) fn new(shared: &Arc<Shared>, public: bool) -> Self {
         shared.connections.fetch_add(1, Ordering::Relaxed);
         if public {
             shared.from_outside.fetch_add(1, Ordering::Relaxed);
         }
         let shared = shared.clone();
-        Self { shared, public }
+        Self {
+            shared,
+            public,
+            of_source: None,
+        }
     }
 }
 

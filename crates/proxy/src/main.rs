@@ -35,6 +35,7 @@ mod seldom;
 mod shared;
 mod sockets;
 mod source;
+mod sources;
 mod splice;
 mod tcp;
 mod tls;

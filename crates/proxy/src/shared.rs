@@ -21,6 +21,7 @@ use crate::phase::{Phase, Turn};
 use crate::probe::Prober;
 use crate::seldom::Seldom;
 use crate::sockets::Sockets;
+use crate::sources::Sources;
 use crate::splice::Pipes;
 use crate::tls::Store;
 use crate::udp::Totals;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) streams: AtomicUsize,
     /// How many of them memory is there for.
     pub(crate) max_streams: usize,
+    /// Whose they are.
+    pub(crate) sources: Arc<Sources>,
     /// Pipes for bulk.
     pub(crate) pipes: Pipes,
     /// Where listening is not possible now.
@@ -74,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) resting: Seldom,
     /// Calls that wait, over all apps.
     pub(crate) waiting: AtomicUsize,
+    /// Bytes of theirs that are held meanwhile.
+    pub(crate) held_bytes: AtomicUsize,
     /// The sockets that callers come to.
     pub(crate) sockets: Arc<Sockets>,
     /// What is still answered besides client connections, such as a name.
@@ -161,11 +166,13 @@ impl Shared {
             from_outside: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             max_streams: budget.streams,
+            sources: Arc::default(),
             pipes: Pipes::new(budget.pipes),
             unbound: Unbound::default(),
             tls: Store::default(),
             resting: Seldom::default(),
             waiting: AtomicUsize::new(0),
+            held_bytes: AtomicUsize::new(0),
             sockets: Arc::new(Sockets::new(threads)),
             answering: AtomicUsize::new(0),
             lending: AtomicUsize::new(0),
@@ -284,6 +291,15 @@ impl Shared {
             self.max_streams
         };
         self.has_room(public) && self.streams.load(Ordering::Relaxed) < most
+    }
+
+    /// How many connections one source may have.
+    pub(crate) fn most_of_a_source(&self, settings: &Settings) -> usize {
+        match settings.max_connections_source {
+            None => Budget::of_a_source(self.max_connections),
+            Some(0) => usize::MAX,
+            Some(most) => most,
+        }
     }
 
     /// Sends a line to the agent. Never waits; a line that finds no room is dropped.

@@ -51,7 +51,7 @@ async fn relay_to(
     slot: &Slot,
     first: Buffer,
 ) {
-    let header = header_for(target, slot);
+    let header = header_for(target, slot, &client);
     let relayed = {
         let pipes = &worker.shared.pipes;
         let relaying = pin!(relay(pipes, &mut client, &mut machine, header, first));
@@ -65,9 +65,10 @@ async fn relay_to(
 }
 
 /// What the Machine gets before the client's bytes; mostly nothing.
-fn header_for(target: &Target, slot: &Slot) -> Vec<u8> {
+fn header_for(target: &Target, slot: &Slot, client: &impl ClientStream) -> Vec<u8> {
     let version = slot.port(target.port).and_then(Port::proxy_proto);
-    version.map_or_else(Vec::new, |version| proxy_proto::header(target, version))
+    let header = |version| proxy_proto::header(target, version, client.tls_facts().as_ref());
+    version.map_or_else(Vec::new, header)
 }
 
 async fn relay(

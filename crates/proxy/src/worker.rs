@@ -3,10 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use roost_core::{Refusal, Request, WaiterId};
-use roost_wire::Name;
+use roost_wire::{Name, Settings};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -112,6 +112,7 @@ impl Worker {
         request: Request<'_>,
     ) -> Answer {
         let config = self.config();
+        let held_bytes = request.held_bytes;
         match app.acquire(request, self.context(&config)) {
             Acquired::Now(answer) => answer,
             Acquired::Later(waiter, deadline, told) => {
@@ -119,6 +120,7 @@ impl Worker {
                     worker: self,
                     app,
                     waiter,
+                    held_bytes,
                     told,
                 };
                 wait.answer(deadline).await
@@ -215,15 +217,15 @@ struct Wait<'a> {
     worker: &'a Rc<Worker>,
     app: &'a Arc<AppHandle>,
     waiter: WaiterId,
+    held_bytes: usize,
     told: oneshot::Receiver<Answer>,
 }
 
 impl Wait<'_> {
     async fn answer(mut self, deadline: u64) -> Answer {
         let shared = &self.worker.shared;
-        let most = self.worker.config().settings.max_waiters;
-        let _counted = Counted::new(shared);
-        if shared.waiting.load(Ordering::Relaxed) > most {
+        let _counted = Counted::new(shared, self.held_bytes);
+        if Counted::are_too_many(shared, &self.worker.config().settings) {
             return Err(Refusal::QueueFull);
         }
         let told = tokio::time::timeout_at(shared.instant(deadline), &mut self.told).await;
@@ -250,18 +252,31 @@ impl Drop for Wait<'_> {
     }
 }
 
-/// Counts one who waits while it lives.
-struct Counted<'a>(&'a Shared);
+/// Counts one who waits, and what is held of it, while it lives.
+struct Counted<'a> {
+    shared: &'a Shared,
+    held_bytes: usize,
+}
 
 impl<'a> Counted<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    fn new(shared: &'a Shared, held_bytes: usize) -> Self {
         shared.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(shared)
+        shared.held_bytes.fetch_add(held_bytes, Ordering::Relaxed);
+        Self { shared, held_bytes }
+    }
+
+    /// Whether all who wait are more, or hold more, than may be.
+    fn are_too_many(shared: &Shared, settings: &Settings) -> bool {
+        let over = |counted: &AtomicUsize, most| counted.load(Ordering::Relaxed) > most;
+        over(&shared.waiting, settings.max_waiters)
+            || over(&shared.held_bytes, settings.max_held_bytes)
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        let held_bytes = &self.shared.held_bytes;
+        held_bytes.fetch_sub(self.held_bytes, Ordering::Relaxed);
+        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -144,6 +144,14 @@ pub struct Settings {
     pub max_waiters_app: usize,
     /// Waiters of all apps.
     pub max_waiters: usize,
+    /// Bytes that are held of one app's waiters.
+    pub max_held_bytes_app: usize,
+    /// Bytes that are held of all waiters.
+    pub max_held_bytes: usize,
+    /// Connections that one source may have open: a Machine, or an address outside. `None` means half of all
+    /// that there may be, 0 any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections_source: Option<usize>,
     /// The largest request body that is kept to be replayed; at most 10 MiB.
     pub replay_body_bytes: usize,
     /// Where other names are asked: `ip` or `ip#port`.
@@ -180,6 +188,9 @@ impl Default for Settings {
             udp_idle_ms: 60_000,
             max_waiters_app: 1_024,
             max_waiters: 16_384,
+            max_held_bytes_app: 16 << 20,
+            max_held_bytes: 256 << 20,
+            max_connections_source: None,
             replay_body_bytes: 1 << 20,
             resolvers: Vec::new(),
             src_key: None,

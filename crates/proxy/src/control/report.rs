@@ -53,6 +53,8 @@ pub(crate) fn stats(shared: &Arc<Shared>) -> BTreeMap<String, u64> {
         ("certificates", shared.tls.len()),
         ("connections", shared.connections.load(Ordering::Relaxed)),
         ("max_connections", shared.max_connections),
+        ("refused_sources", shared.sources.refused()),
+        ("held_bytes", shared.held_bytes.load(Ordering::Relaxed)),
         ("from_outside", shared.from_outside.load(Ordering::Relaxed)),
         ("waiting", shared.waiting.load(Ordering::Relaxed)),
         ("udp_flows", shared.udp.flows()),

@@ -7,6 +7,7 @@ use roost_core::{Micros, Rates};
 use roost_wire::{Name, Settings};
 
 use crate::shared::lock;
+use crate::source::source_of;
 
 /// Sources that are kept apart.
 const MAX_SOURCES: usize = 16 * 1024;
@@ -48,7 +49,8 @@ impl Limits {
         now: Micros,
     ) -> Result<(), Excess> {
         let rate = settings.tls_handshakes_source;
-        if !lock(&self.sources).admit(source(client), rate, now) {
+        let source = source_of(client, !is_of_a_network(client));
+        if !lock(&self.sources).admit(source, rate, now) {
             return Err(Excess::Source);
         }
         let rate = settings.tls_handshakes_app;
@@ -59,33 +61,7 @@ impl Limits {
     }
 }
 
-/// What an address has in common with others of the same source: a Machine has a /112, somebody outside
-/// mostly a /64 or a single IPv4 address.
-fn source(client: IpAddr) -> IpAddr {
-    let IpAddr::V6(ip) = client else {
-        return client;
-    };
-    if let Some(ip) = ip.to_ipv4_mapped() {
-        return ip.into();
-    }
-    let shared = if ip.is_unique_local() { 16 } else { 64 };
-    std::net::Ipv6Addr::from_bits(ip.to_bits() >> shared << shared).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A Machine does not get around its limit by its many addresses, nor does a network outside.
-    #[test]
-    fn addresses_of_one_source_are_one() {
-        let source = |text: &str| source(text.parse().unwrap());
-        assert_eq!(
-            source("fdaa:0:1:0:2:0:5:2"),
-            source("fdaa:0:1:0:2:0:5:ffff")
-        );
-        assert_ne!(source("fdaa:0:1:0:2:0:5:2"), source("fdaa:0:1:0:2:0:6:2"));
-        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:1"));
-        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
-    }
+/// Whether an address is one that networks here give, and so of a Machine.
+const fn is_of_a_network(client: IpAddr) -> bool {
+    matches!(client, IpAddr::V6(ip) if ip.is_unique_local())
 }

@@ -7,6 +7,7 @@ mod awaited;
 mod handshake;
 mod limits;
 mod loaded;
+mod names;
 mod postgres;
 mod prefixed;
 mod self_signed;

@@ -9,8 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::names;
 use super::prefixed::Prefixed;
-use crate::client::ClientStream;
+use crate::client::{ClientStream, TlsFacts};
 use crate::relay;
 use crate::splice::Pipes;
 
@@ -58,6 +59,18 @@ impl ClientStream for Tls {
     async fn relay(&mut self, _: &Pipes, machine: &mut TcpStream) -> io::Result<()> {
         let (reader, writer) = self.split();
         relay::copied(reader, writer, machine).await
+    }
+
+    fn tls_facts(&self) -> Option<TlsFacts> {
+        let inner = self.inner.borrow();
+        let (_, session) = inner.get_ref();
+        let cipher = session.negotiated_cipher_suite();
+        Some(TlsFacts {
+            version: names::version(session.protocol_version()?)?,
+            cipher: cipher.and_then(|cipher| names::cipher(cipher.suite())),
+            alpn: session.alpn_protocol().map(Into::into),
+            name: session.server_name().map(Into::into),
+        })
     }
 
     async fn close(mut self) {
