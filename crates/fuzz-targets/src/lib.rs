@@ -16,17 +16,21 @@ mod control;
 mod dns;
 mod http1;
 mod peek;
+mod replay;
 
 /// What takes the bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target, with the name of its corpus.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("http1_request", http1::request),
     ("http1_response", http1::response),
     ("http1_chunks", http1::chunks),
     ("proxy_header", peek::proxy_header),
     ("client_hello", peek::client_hello),
+    ("pg_startup", peek::pg_startup),
+    ("replay_header", replay::header),
+    ("replay_json", replay::json),
     ("dns_message", dns::message),
     ("control_line", control::lines),
 ];

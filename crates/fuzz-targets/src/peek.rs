@@ -1,5 +1,6 @@
-//! What a caller may begin with: a PROXY header, a TLS handshake.
+//! What a caller may begin with: a PROXY header, a TLS handshake, a `PostgreSQL` session.
 
+use roost_pg_startup::{MAX_PACKET, opening};
 use roost_proxy_proto::{Checksum, MAX_HEADER, Origin, Transport, kind, parse, write_v1, write_v2};
 use roost_tls_peek::MAX_HELLO;
 
@@ -59,5 +60,21 @@ pub(crate) fn client_hello(bytes: &[u8]) {
     {
         let fine = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
         assert!((1..=255).contains(&name.len()) && name.bytes().all(fine));
+    }
+}
+
+/// What is wrong stays wrong whatever follows, and what was understood stays that unless what follows is wrong:
+/// there is never another meaning.
+pub(crate) fn pg_startup(bytes: &[u8]) {
+    let whole = opening(bytes);
+    for cut in (0..bytes.len()).step_by(bytes.len() / 64 + 1) {
+        match opening(&bytes[..cut]) {
+            Ok(None) => {}
+            Ok(early) => assert!(whole.is_err() || whole == Ok(early), "in pieces"),
+            Err(_) => assert!(whole.is_err(), "in pieces"),
+        }
+    }
+    if bytes.len() >= MAX_PACKET {
+        assert_ne!(whole, Ok(None), "bounded");
     }
 }
