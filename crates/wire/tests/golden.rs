@@ -35,13 +35,18 @@ fn lines(direction: &str) -> Vec<(String, Value)> {
     lines
 }
 
+/// What is left out where it is a default.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
 /// Every key of `expected` is in `found` with the same value; defaults may be added.
 fn contains(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Object(found), Value::Object(expected)) => expected.iter().all(|(key, value)| {
             found
                 .get(key)
-                .map_or(value.is_null(), |found| contains(found, value))
+                .map_or(is_nothing(value), |found| contains(found, value))
         }),
         (Value::Array(found), Value::Array(expected)) => {
             found.len() == expected.len()
