@@ -354,6 +354,37 @@ def test_a_body_that_is_not_kept_is_not_replayed(site: Site, form: str) -> None:
     assert site.untouched("b1")
 
 
+def test_an_app_that_never_replays_is_kept_little(site: Site) -> None:
+    """4 MiB of bodies in all, beyond which the log says that there was no room; an app that replays
+    has more.
+    """
+    site.target()
+    size = 1 << 20
+
+    def upload() -> tuple[Peer, Peer]:
+        """A request whose body the Machine has, and which it has not answered."""
+        client = site.world.client(post(f"Content-Length: {size}\r\n"))
+        client.send(bytes(size))
+        first = site.world.accept()
+        first.head()
+        assert len(first.take(size)) == size
+        return client, first
+
+    held = [upload() for _ in range(4)]
+    client, first = upload()
+    first.send(replay("app=b", "Connection: close\r\n"))
+    assert "no room" in refused(client, "PA01")
+    assert "no room" in site.logged("PA01")
+    client, first = upload()
+    first.send(replay("app=b"))
+    second = site.at("b1")
+    second.head()
+    assert len(second.take(size)) == size
+    second.send(ok("b"))
+    assert client.answer()[1] == b"b"
+    assert len(held) == 4
+
+
 def test_the_bound_is_a_setting(tmp_path: Path) -> None:
     """A body of 2 MB is replayed where the settings allow it."""
     with http_world(tmp_path, settings={"replay_body_bytes": 4 << 20}) as world:

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use roost_core::{
@@ -28,6 +28,8 @@ pub(crate) struct AppHandle {
     replays: Mutex<ReplayCache>,
     /// There is something in it.
     remembers: AtomicBool,
+    /// When a request to it was last replayed; 0 is never.
+    replayed: AtomicU64,
 }
 
 /// A unit of load, and perhaps the connection that proved the port.
@@ -97,7 +99,19 @@ impl AppHandle {
             cell,
             replays: Mutex::default(),
             remembers: AtomicBool::new(false),
+            replayed: AtomicU64::new(0),
         }
+    }
+
+    /// A request to it is replayed.
+    pub(crate) fn note_replay(&self, now: Micros) {
+        self.replayed.store(now.max(1), Ordering::Relaxed);
+    }
+
+    /// Whether one was after this moment.
+    pub(crate) fn replayed_since(&self, moment: Micros) -> bool {
+        let at = self.replayed.load(Ordering::Relaxed);
+        at > 0 && at >= moment
     }
 
     /// The replay that is remembered for a request. Looks at no lock while none is.

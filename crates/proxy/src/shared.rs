@@ -19,6 +19,7 @@ use crate::mailbox::Mailbox;
 use crate::netns::Netns;
 use crate::phase::{Phase, Turn};
 use crate::probe::Prober;
+use crate::replay::keeper::Kept;
 use crate::seldom::Seldom;
 use crate::sockets::Sockets;
 use crate::sources::Sources;
@@ -92,7 +93,7 @@ pub(crate) struct Shared {
     /// Responses that are being compressed.
     pub(crate) coders: AtomicUsize,
     /// Bytes of request bodies that are kept for replays.
-    pub(crate) kept: AtomicUsize,
+    pub(crate) kept: Kept,
 }
 
 /// What the agent's `hello` said.
@@ -179,7 +180,7 @@ impl Shared {
             phase: Phase::new(role),
             heir: Heirs::default(),
             coders: AtomicUsize::new(0),
-            kept: AtomicUsize::new(0),
+            kept: Kept::default(),
         };
         (shared, lines)
     }

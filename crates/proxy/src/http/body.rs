@@ -7,7 +7,7 @@
 use roost_http1::{ChunkError, ChunkedScanner, RequestFraming, write_trailers};
 
 use crate::buffer::Buffer;
-use crate::replay::keeper::Keeper;
+use crate::replay::keeper::{Keeper, Unkept};
 
 /// What is left of a request behind its head.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Body {
     kept: Vec<u8>,
     keeper: Option<Keeper>,
     /// Bytes of it were sent that are nowhere else.
-    lost: bool,
+    lost: Option<Unkept>,
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Body {
             left,
             kept: Vec::new(),
             keeper,
-            lost: false,
+            lost: None,
         }
     }
 
@@ -67,6 +67,11 @@ impl Body {
 
     /// Whether the request cannot be sent again.
     pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// Why it cannot.
+    pub(super) fn lost(&self) -> Option<Unkept> {
         self.lost
     }
 
@@ -109,15 +114,12 @@ impl Body {
 
     fn keep(&mut self, bytes: &[u8], end: &[u8]) -> bool {
         let room = bytes.len() + end.len();
-        if !self
-            .keeper
-            .as_mut()
-            .is_some_and(|keeper| keeper.reserve(room))
-        {
+        let keeper = self.keeper.as_mut().ok_or(Unkept::TooLarge);
+        if let Err(why) = keeper.and_then(|keeper| keeper.reserve(room)) {
             // What was kept has been sent in this attempt already.
             self.keeper = None;
             self.kept = Vec::new();
-            self.lost = true;
+            self.lost.get_or_insert(why);
             return false;
         }
         self.kept.extend_from_slice(bytes);

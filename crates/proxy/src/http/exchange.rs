@@ -88,9 +88,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         let mut plan = Plan::new(self.ground(), &self.request, facts.routed);
         let rest = self.join_body(facts.framing);
         let worker = self.worker;
+        let ruled = !self.manner.replay_rules.is_empty();
         let mut body = Body::new(rest, || {
             let limit = worker.config().settings.replay_body_bytes;
-            Keeper::new(&worker.shared, &self.target.app, limit)
+            Keeper::new(&worker.shared, &self.target.app, limit, ruled)
         });
         loop {
             if let Step::Done(next) = self.attempt(facts, &mut plan, &mut body).await {
@@ -124,8 +125,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 begun: &begun,
             };
             let outcome = self.drive(&mut link, trip).await;
-            if body.is_lost() && !was_lost {
-                self.log_lost(&plan.aim.app.name, slot.machine());
+            if let Some(why) = body.lost().filter(|_| !was_lost) {
+                self.log_lost(why, &plan.aim.app.name, slot.machine());
             }
             let unanswered = is_unanswered(&outcome) && !body.is_lost() && tries < MAX_TRIES;
             if unanswered && link.may_send_again(facts.method) {

@@ -14,6 +14,7 @@ use super::exchange::{NoMachine, Step};
 use super::link::NoLink;
 use super::refusal::Refusal;
 use super::session::{Next, Session};
+use crate::replay::keeper::Unkept;
 use crate::replay::{Ground, NextHead, Plan, Refused};
 
 impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
@@ -36,9 +37,17 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
         body: &Body,
     ) -> Step {
         self.take_lines();
-        let planned = if body.is_lost() {
-            let message =
-                "the app asked for a replay of a request whose body was too large to be kept";
+        let shared = &self.worker.shared;
+        self.target.app.note_replay(shared.now());
+        let planned = if let Some(why) = body.lost() {
+            let message = match why {
+                Unkept::TooLarge => {
+                    "the app asked for a replay of a request whose body was too large to be kept"
+                }
+                Unkept::NoRoom => {
+                    "the app asked for a replay of a request for whose body there was no room"
+                }
+            };
             Err(Refused::coded("PA01", message))
         } else {
             self.plan_replay(&replay, by, plan)
@@ -137,8 +146,15 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
     }
 
     /// Says that a request cannot be replayed any more.
-    pub(super) fn log_lost(&self, app: &str, machine: &str) {
-        let message = "the request body is larger than what is kept, so it could not be replayed";
+    pub(super) fn log_lost(&self, why: Unkept, app: &str, machine: &str) {
+        let message = match why {
+            Unkept::TooLarge => {
+                "the request body is larger than what is kept, so it could not be replayed"
+            }
+            Unkept::NoRoom => {
+                "there is no room to keep the request body, so it could not be replayed"
+            }
+        };
         self.log_at(Level::Warn, app, "PA01", message, Some(machine));
     }
 }

@@ -1,34 +1,99 @@
-//! How much of request bodies is kept to be sent again: bounded for each request, each app and in all.
+//! How much of request bodies is kept to be sent again: bounded for each request, each app, each organization
+//! and in all.
+//!
+//! An organization has at most as much as is left for the others, so whoever keeps a lot never takes all, and
+//! of several that want all they can get each has the same.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use roost_core::Micros;
+use roost_wire::Name;
 
 use crate::app::AppHandle;
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 
 /// Kept for one request at most, whatever the settings say.
 const MOST: usize = 10 << 20;
-/// Kept for the callers of one app.
+/// Kept for the callers of one app that replays.
 const MOST_OF_APP: usize = 32 << 20;
+/// Kept for the callers of an app that has not done so for a while, or never: its first replay works too.
+const MOST_OF_QUIET_APP: usize = 4 << 20;
+/// How long an app counts as one that replays.
+const MEMORY: Micros = 600_000_000;
 /// Kept in all.
 const MOST_IN_ALL: usize = 128 << 20;
+
+/// Why something was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unkept {
+    /// It is larger than what is kept of one request.
+    TooLarge,
+    /// Others' bodies fill the room.
+    NoRoom,
+}
+
+/// What is kept, by organization.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    by_org: Mutex<HashMap<Name, usize>>,
+}
+
+impl Kept {
+    fn take(&self, org: &Name, bytes: usize) -> bool {
+        let mut by_org = lock(&self.by_org);
+        let left = MOST_IN_ALL.saturating_sub(by_org.values().sum::<usize>());
+        let after = by_org.get(org).copied().unwrap_or_default() + bytes;
+        let fits = after <= left.saturating_sub(bytes);
+        if fits {
+            by_org.insert(org.clone(), after);
+        }
+        fits
+    }
+
+    fn give(&self, org: &Name, bytes: usize) {
+        let mut by_org = lock(&self.by_org);
+        if let Some(mine) = by_org.get_mut(org) {
+            *mine = mine.saturating_sub(bytes);
+            if *mine == 0 {
+                by_org.remove(org);
+            }
+        }
+    }
+}
 
 /// What is kept for one request; dropping it gives the room back.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
     app: Arc<AppHandle>,
+    org: Name,
     limit: usize,
+    of_app: usize,
     kept: usize,
 }
 
 impl Keeper {
-    /// Keeps up to `limit` bytes for a caller of `app`.
-    pub(crate) fn new(shared: &Arc<Shared>, app: &Arc<AppHandle>, limit: usize) -> Self {
+    /// Keeps up to `limit` bytes for a caller of `app`; `ruled` says that its port has rules for replays.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        app: &Arc<AppHandle>,
+        limit: usize,
+        ruled: bool,
+    ) -> Self {
+        let org = shared.table().app(&app.name).map(|known| known.org.clone());
+        let replays = ruled || app.replayed_since(shared.now().saturating_sub(MEMORY));
         Self {
             shared: shared.clone(),
             app: app.clone(),
+            org: org.unwrap_or_default(),
             limit: limit.min(MOST),
+            of_app: if replays {
+                MOST_OF_APP
+            } else {
+                MOST_OF_QUIET_APP
+            },
             kept: 0,
         }
     }
@@ -38,24 +103,27 @@ impl Keeper {
         bytes <= self.limit as u64
     }
 
-    /// Room for so many bytes more, or none.
-    pub(crate) fn reserve(&mut self, bytes: usize) -> bool {
-        if self.kept + bytes > self.limit || !take(&self.app.kept, bytes, MOST_OF_APP) {
-            return false;
+    /// Room for so many bytes more.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), Unkept> {
+        if self.kept + bytes > self.limit {
+            return Err(Unkept::TooLarge);
         }
-        if !take(&self.shared.kept, bytes, MOST_IN_ALL) {
+        if !take(&self.app.kept, bytes, self.of_app) {
+            return Err(Unkept::NoRoom);
+        }
+        if !self.shared.kept.take(&self.org, bytes) {
             self.app.kept.fetch_sub(bytes, Ordering::Relaxed);
-            return false;
+            return Err(Unkept::NoRoom);
         }
         self.kept += bytes;
-        true
+        Ok(())
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.app.kept.fetch_sub(self.kept, Ordering::Relaxed);
-        self.shared.kept.fetch_sub(self.kept, Ordering::Relaxed);
+        self.shared.kept.give(&self.org, self.kept);
     }
 }
 
@@ -66,4 +134,22 @@ fn take(counter: &AtomicUsize, bytes: usize, most: usize) -> bool {
         counter.fetch_sub(bytes, Ordering::Relaxed);
     }
     fits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However much one organization wants, there is room for others, and what is given back is free again.
+    #[test]
+    fn nobody_takes_all() {
+        let (kept, piece) = (Kept::default(), 1 << 20);
+        let all = |org: &str| (0..1000).filter(|_| kept.take(&org.into(), piece)).count();
+        let (one, two, three) = (all("one"), all("two"), all("three"));
+        assert_eq!((one, two, three), (64, 32, 16));
+        kept.give(&"one".into(), one * piece);
+        assert!(all("two") > 0);
+        kept.give(&"one".into(), piece);
+        assert_eq!(lock(&kept.by_org).len(), 2);
+    }
 }
