@@ -64,6 +64,36 @@ def test_open_streams_go_on_and_new_ones_come_to_the_heir(stage: Handovers) -> N
             assert last.recv(4) == b"four"
 
 
+def test_port_ranges_are_the_serving_proxys(stage: Handovers) -> None:
+    """A proxy in standby, which may not have heard of all ranges yet, takes none away from callers;
+    once it serves its own count, and changes that the elder hears of undo nothing.
+    """
+    address, inside = stage.world.add_machine()
+
+    def told(first: int) -> tuple[str, dict[str, Any]]:
+        ports = [{"port": first, "end_port": first + 99, "handlers": []}]
+        return "machine", machine("m1", "a", address, ports=ports)
+
+    def echoes(port: int) -> None:
+        with stage.world.call(2, port) as caller:
+            caller.sendall(b"hello")
+            assert caller.recv(5) == b"hello"
+
+    stage.put(*told(20_000))
+    elder = stage.start(standby=False)
+    with served(stage.world.listen(inside), echo), stage.world.call(2, 20_050) as kept:
+        stage.puts[-1] = told(30_000)
+        heir = stage.start()
+        echoes(20_050)
+        assert take_over(heir, elder) > 0
+        echoes(30_050)
+        elder.control.put(*stage.puts[-1])
+        elder.control.put("machine", machine("m1", "a", address, ports=[]))
+        echoes(30_050)
+        kept.sendall(b"still")
+        assert kept.recv(5) == b"still"
+
+
 def call(stage: Handovers) -> Peer:
     """A raw call to the app."""
     return stage.stack.enter_context(Peer(stage.world.call(2)))

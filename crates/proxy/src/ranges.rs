@@ -40,22 +40,21 @@ struct Loaded {
 /// Keeps the rules of all networks as the table asks, until the process ends.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut loaded: HashMap<Name, Loaded> = HashMap::new();
-    let mut failed: BTreeSet<Name> = BTreeSet::new();
+    let mut waiting: BTreeSet<Name> = BTreeSet::new();
     loop {
         let next = shared.ranges.next();
-        let mail = if failed.is_empty() {
+        let mail = if waiting.is_empty() || !shared.listens() {
             next.await
         } else {
             let waited = tokio::time::timeout(RETRY_AFTER, next).await;
             waited.unwrap_or_default()
         };
         let places = mail.places.into_iter().filter(|(_, at)| at.is_range());
-        let mut networks = std::mem::take(&mut failed);
-        networks.extend(mail.networks.into_iter().chain(places.map(|(of, _)| of)));
-        for network in networks {
-            if !reconcile(&shared, &network, &mut loaded) {
-                failed.insert(network);
-            }
+        waiting.extend(mail.networks.into_iter().chain(places.map(|(of, _)| of)));
+        // The rules are the serving process's: one that does not know everything yet, or hears of a
+        // change later than another, must not replace them.
+        if shared.listens() {
+            waiting.retain(|network| !reconcile(&shared, network, &mut loaded));
         }
         for done in mail.done {
             // It fails when nobody waits any more.

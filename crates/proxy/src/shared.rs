@@ -406,6 +406,7 @@ impl Shared {
             for mailbox in &self.mailboxes {
                 mailbox.turn();
             }
+            self.ranges.turn();
         }
         turned
     }
