@@ -18,6 +18,7 @@ from tests.support.matrix import (
     PROBE,
     SERVED,
     SERVER,
+    UDP,
     Given,
     Place,
     Try,
@@ -35,6 +36,7 @@ SIDE_BY_SIDE = 6
 SERVICES = [
     {"internal_port": INSIDE, "ports": [{"port": 80, "handlers": []}]},
     {"internal_port": 15432, "ports": [{"port": 5432, "handlers": []}]},
+    {"protocol": "udp", "internal_port": UDP, "ports": [{"port": UDP}]},
 ]
 
 
@@ -170,14 +172,14 @@ def test_reach_says_what_packets_do(rig: Rig, places: list[Place]) -> None:
     counted = 0
     for caller in places:
         for target in places:
-            for port in (*SERVED, 81):
+            for port, asked in ((80, "80"), (5432, "5432"), (81, "81"), (UDP, f"{UDP}/udp")):
                 expected = any(
                     given.home == caller.home
-                    and port in SERVED
+                    and port in (*SERVED, UDP)
                     and (not given.ports or port in given.ports)
                     for given in target.given
                 )
-                query = f"from={caller.machine}&to={target.app}:{port}"
+                query = f"from={caller.machine}&to={target.app}:{asked}"
                 answer = rig.call("GET", f"/v1/reach?{query}")
                 assert answer["reaches"] == expected, answer
                 counted += 1

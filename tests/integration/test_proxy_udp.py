@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,7 @@ from tests.support.proxy_control import (
     machine,
     network,
 )
-from tests.support.proxy_world import FLYCAST, MACHINES, World
+from tests.support.proxy_world import FLYCAST, MACHINES, World, udp_echo
 
 pytestmark = [
     pytest.mark.root,
@@ -92,37 +89,12 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield made
 
 
-@contextlib.contextmanager
-def answering(sock: socket.socket, prefix: bytes = b"") -> Iterator[list[tuple[bytes, object]]]:
-    """Sends back what comes, after `prefix`, until the block ends; yields what came, and from
-    where.
-    """
-    came: list[tuple[bytes, object]] = []
-    end, ended = os.pipe()
-
-    def run() -> None:
-        while end not in select.select([sock.fileno(), end], [], [])[0]:
-            data, peer = sock.recvfrom(65536)
-            came.append((data, peer))
-            sock.sendto(prefix + data, peer)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield came
-    finally:
-        os.close(ended)
-        thread.join()
-        os.close(end)
-        sock.close()
-
-
 def test_a_flow_goes_both_ways(stage: Stage) -> None:
     """Datagrams of any size go to one Machine by one socket and back from the address and port that
     was called, empty ones too.
     """
     stage.put()
-    with answering(stage.world.bind(stage.inside, PORT)) as came, stage.world.datagrams() as caller:
+    with udp_echo(stage.world.bind(stage.inside, PORT)) as came, stage.world.datagrams() as caller:
         for data in (b"hello", b"", os.urandom(1400), os.urandom(30_000), b"again"):
             caller.sendto(data, HOST)
             answer, peer = caller.recvfrom(65536)
@@ -135,7 +107,7 @@ def test_callers_have_flows_of_their_own(stage: Stage) -> None:
     """Each caller's answers are its own, and each is a unit of load."""
     stage.put()
     with contextlib.ExitStack() as stack:
-        came = stack.enter_context(answering(stage.world.bind(stage.inside, PORT)))
+        came = stack.enter_context(udp_echo(stage.world.bind(stage.inside, PORT)))
         callers = [stack.enter_context(stage.world.datagrams()) for _ in range(40)]
         for number, caller in enumerate(callers):
             caller.sendto(b"%d" % number, HOST)
@@ -160,7 +132,7 @@ def test_first_datagrams_are_held_while_a_machine_wakes(stage: Stage) -> None:
         # The Machine has refused the first one for some time by now.
         stage.control.event("load")
         assert stage.stats()["udp_flows"] == 1
-        with answering(stage.world.bind(stage.inside, PORT)) as came:
+        with udp_echo(stage.world.bind(stage.inside, PORT)) as came:
             assert [caller.recv(100) for _ in range(5)] == [b"%d" % number for number in range(5)]
             assert [data for data, _ in came] == [b"%d" % number for number in range(5)]
         assert stage.control.event("ready", machine="m1")["port"] == PORT
@@ -179,7 +151,7 @@ def test_only_one_flow_asks_a_machine_that_wakes(stage: Stage) -> None:
             lambda line: line["ev"] == "load" and line["waiting"].get("a") == 99
         )
         assert report["machines"]["m1"][f"{PORT}/udp"][0] == 1
-        stack.enter_context(answering(stage.world.bind(stage.inside, PORT)))
+        stack.enter_context(udp_echo(stage.world.bind(stage.inside, PORT)))
         for number, caller in enumerate(callers):
             assert caller.recv(100) == b"%d" % number
 
@@ -207,7 +179,7 @@ def test_limits_are_exact(stage: Stage) -> None:
     """At the hard limit a flow waits, its datagrams held, until another one ends."""
     stage.put(concurrency={"type": "connections", "hard_limit": 2})
     with contextlib.ExitStack() as stack:
-        stack.enter_context(answering(stage.world.bind(stage.inside, PORT)))
+        stack.enter_context(udp_echo(stage.world.bind(stage.inside, PORT)))
         callers = [stack.enter_context(stage.world.datagrams()) for _ in range(3)]
         for caller in callers[:2]:
             caller.sendto(b"x", HOST)
@@ -225,7 +197,7 @@ def test_an_idle_flow_ends(tmp_path: Path) -> None:
     """
     with (
         staged(tmp_path, udp_idle_ms=200) as stage,
-        answering(stage.world.bind(stage.inside, PORT)) as came,
+        udp_echo(stage.world.bind(stage.inside, PORT)) as came,
         stage.world.datagrams() as caller,
     ):
         stage.put()
@@ -241,7 +213,7 @@ def test_an_idle_flow_ends(tmp_path: Path) -> None:
 def test_a_flow_is_use(stage: Stage) -> None:
     """A Machine with a flow is not idle."""
     stage.put()
-    with answering(stage.world.bind(stage.inside, PORT)), stage.world.datagrams() as caller:
+    with udp_echo(stage.world.bind(stage.inside, PORT)), stage.world.datagrams() as caller:
         caller.sendto(b"x", HOST)
         assert caller.recv(100) == b"x"
         answer = stage.control.call("drain", machine="m1", if_idle=True)
@@ -253,8 +225,8 @@ def test_a_flow_leaves_a_machine_that_goes(stage: Stage) -> None:
     other, inside = stage.world.add_machine()
     stage.put()
     with (
-        answering(stage.world.bind(stage.inside, PORT), b"1"),
-        answering(stage.world.bind(inside, PORT), b"2"),
+        udp_echo(stage.world.bind(stage.inside, PORT), b"1"),
+        udp_echo(stage.world.bind(inside, PORT), b"2"),
         stage.world.datagrams() as caller,
     ):
         caller.sendto(b"x", HOST)
@@ -278,7 +250,7 @@ def test_a_refusal_is_told_and_tried_again(stage: Stage) -> None:
         stage.await_stats(lambda now: now["udp_flows"] == 0)
         caller.sendto(b"held", HOST)
         stage.control.event("load")
-        with answering(stage.world.bind(stage.inside, PORT)) as came:
+        with udp_echo(stage.world.bind(stage.inside, PORT)) as came:
             assert caller.recv(100) == b"held"
             assert [data for data, _ in came] == [b"held"]
 
@@ -307,7 +279,7 @@ def test_one_source_cannot_take_all_flows(stage: Stage) -> None:
     """A Machine has its share of flows, whatever addresses of its own it uses, and no more."""
     stage.put(concurrency={"type": "connections"})
     with contextlib.ExitStack() as stack:
-        came = stack.enter_context(answering(stage.world.bind(stage.inside, PORT)))
+        came = stack.enter_context(udp_echo(stage.world.bind(stage.inside, PORT)))
         for number in range(2300):
             with stage.world.datagrams(source=f"{MACHINES}11:{number:x}") as caller:
                 caller.sendto(b"x", HOST)
@@ -329,8 +301,8 @@ def test_ranges_and_single_ports_reach_their_port(stage: Stage) -> None:
     """
     stage.put(ports=[{"port": 10_000, "end_port": 19_999}])
     with (
-        answering(stage.world.bind(stage.inside, 10_000), b"a"),
-        answering(stage.world.bind(stage.inside, 19_999), b"b"),
+        udp_echo(stage.world.bind(stage.inside, 10_000), b"a"),
+        udp_echo(stage.world.bind(stage.inside, 19_999), b"b"),
         stage.world.datagrams() as caller,
         stage.world.datagrams() as other,
     ):
@@ -364,7 +336,7 @@ def test_a_port_nobody_has_is_refused(stage: Stage) -> None:
 def test_flows_end_with_the_address_they_came_by(stage: Stage) -> None:
     """When an address is taken from an app its flows end after the app's patience."""
     stage.put()
-    with answering(stage.world.bind(stage.inside, PORT)), stage.world.datagrams() as caller:
+    with udp_echo(stage.world.bind(stage.inside, PORT)), stage.world.datagrams() as caller:
         caller.sendto(b"x", HOST)
         assert caller.recv(100) == b"x"
         stage.control.put("app", app_at("a", [], drain_ms=0))

@@ -98,8 +98,9 @@ def _flycast(caller: Place, target: Place, given: Given) -> Iterator[Try]:
     for port in (*SERVED, 81):
         answers = port in SERVED and (not given.ports or port in given.ports)
         yield Try(target.app, Via.TCP, given.ip, port, here and answers)
-    # Services are TCP; the address itself answers ping, where it is.
+    # A service is of one protocol; the address itself answers ping, where it is.
     yield Try(target.app, Via.UDP, given.ip, 80, False)
+    yield Try(target.app, Via.UDP, given.ip, UDP, here and not given.ports)
     yield Try(target.app, Via.PING, given.ip, 0, here)
 
 

@@ -6,6 +6,8 @@ Each namespace is held by a small process and named by its /proc path, so it van
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import socket
 import subprocess
 import threading
@@ -177,3 +179,28 @@ def read_all(connection: socket.socket) -> bytes:
     while data := connection.recv(65536):
         parts.append(data)
     return b"".join(parts)
+
+
+@contextlib.contextmanager
+def udp_echo(sock: socket.socket, prefix: bytes = b"") -> Iterator[list[tuple[bytes, object]]]:
+    """Sends back what comes, after `prefix`, until the block ends; yields what came, and from
+    where.
+    """
+    came: list[tuple[bytes, object]] = []
+    end, ended = os.pipe()
+
+    def run() -> None:
+        while end not in select.select([sock.fileno(), end], [], [])[0]:
+            data, peer = sock.recvfrom(65536)
+            came.append((data, peer))
+            sock.sendto(prefix + data, peer)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield came
+    finally:
+        os.close(ended)
+        thread.join()
+        os.close(end)
+        sock.close()
