@@ -29,7 +29,7 @@ CALLERS = ("web", "other")
 ORGS = {"a": "personal", "b": "acme", "web": "personal", "other": "acme"}
 LISTED = (*CALLERS, "personal/web", "acme/other", "acme/web", "personal/other")
 PORTS = (80, 5000)
-NOT_OFFERED = 5001
+NOT_OFFERED = 6000
 NETWORKS = ("1", "2")
 UP = ("started", "started", "starting")
 ASLEEP = ("created", "stopped", "suspended", "stopping", "suspending")
@@ -69,7 +69,9 @@ class Stage:
         """Replaces everything by `rows`."""
         self.control.call("snapshot", stage="begin")
         for name, world in self.worlds.items():
-            self.control.put("network", network(str(world.router), number=int(name)))
+            # All test worlds have the addresses of network 1.
+            value = network(str(world.router), number=int(name))
+            self.control.put("network", value | {"prefix": "fdaa:0:1::/48"})
         for name, found in rows.apps.items():
             self.control.put("app", app_at(name, [_wire(way) for way in found], org=ORGS[name]))
         for value in rows.machines.values():
@@ -189,7 +191,7 @@ def _machine(chance: random.Random, name: str, app: str, ip4: str, handlers: Han
         {
             "protocol": chance.choice(["tcp", "tcp", "tcp", "udp"]),
             "internal_port": 7000,
-            "ports": [{"port": port, "handlers": _agreed(chance, handlers[(app, port)])}],
+            "ports": [_span(chance, port) | {"handlers": _agreed(chance, handlers[(app, port)])}],
             "autostart": chance.random() < 0.7,
             "concurrency": {"type": "connections"},
             **_guard(chance),
@@ -208,6 +210,11 @@ def _machine(chance: random.Random, name: str, app: str, ip4: str, handlers: Han
         "startable": state not in UP and chance.random() < 0.8,
         "services": services,
     }
+
+
+def _span(chance: random.Random, port: int) -> Line:
+    """A port, or now and then a range around it."""
+    return {"port": port - 1, "end_port": port + 1} if chance.random() < 0.2 else {"port": port}
 
 
 def _agreed(chance: random.Random, handlers: list[str]) -> list[str]:

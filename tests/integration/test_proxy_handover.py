@@ -26,7 +26,7 @@ from tests.support.handover_load import (
 from tests.support.handover_world import Handovers, Heir, Proxy, handovers, take_over, waits
 from tests.support.http_peer import Peer, get, ok
 from tests.support.proxy_control import ControlError, app, app_at, machine
-from tests.support.proxy_world import echo, served
+from tests.support.proxy_world import echo, served, udp_echo
 
 pytestmark = [
     pytest.mark.root,
@@ -450,3 +450,38 @@ def test_a_thousand_websockets_go_on(stage: Handovers) -> None:
         assert (ack["drained"], ack["load"]) == (False, 1000)
         crowd.end()
     assert elder.left() == 0
+
+
+def test_ranges_and_datagrams_come_to_the_heir(stage: Handovers) -> None:
+    """The listener of port ranges and those of UDP are handed over: connections and datagrams to a
+    range reach the heir, and the elder leaves when its flows have been silent.
+    """
+    address, inside = stage.world.add_machine()
+    ports = [{"port": 10_000, "end_port": 19_999}]
+    value = machine("m1", "a", address, ports=ports)
+    udp = {"protocol": "udp", "internal_port": 9000, "ports": [{"port": 9000}, *ports]}
+    value["services"].append(udp)
+    stage.put("machine", value)
+    elder = stage.start(standby=False, udp_idle_ms=300)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(served(stage.world.listen(inside), echo))
+        for port in (9000, 15_000):
+            stack.enter_context(udp_echo(stage.world.bind(inside, port)))
+        caller = stack.enter_context(stage.world.datagrams())
+
+        def exchange(data: bytes) -> None:
+            for port in (9000, 15_000):
+                caller.sendto(data, ("fdaa:0:1:0:1::2", port))
+                answer, peer = caller.recvfrom(100)
+                assert (answer, peer[1]) == (data, port)
+            with stage.world.call(2, 12_345) as connection:
+                connection.sendall(data)
+                assert connection.recv(100) == data
+
+        exchange(b"before")
+        heir = stage.start(udp_idle_ms=300)
+        take_over(heir, elder)
+        exchange(b"after")
+        assert heir.stats()["udp_flows"] == 2
+        assert elder.left() == 0
+        exchange(b"alone")
