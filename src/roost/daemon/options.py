@@ -12,6 +12,7 @@ from pathlib import Path
 from roost.agent.parts import DEFAULT_PREPARED
 from roost.api.tls import TlsFiles
 from roost.control.public_pool import PublicPool, parse_pool
+from roost.daemon import proxy_limits
 from roost.errors import InvalidError
 from roost.plan.wake_budget import MIB
 from roost.spec import durations, sizes
@@ -38,6 +39,8 @@ class Options:
     """None: by the number of cores."""
     memory_floor: int | None
     """Bytes; None: by the host's memory, 0: memory is not looked at."""
+    proxy_limits: dict[str, int]
+    """Settings for the proxy's `hello`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +131,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="no stopped Machine is woken when less memory than this would stay available; 0 is "
         "never to look (default: 256mb, at most a twentieth of the memory; ROOST_MEMORY_FLOOR)",
     )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[word for word in env.get("ROOST_LIMITS", "").split(",") if word],
+        metavar="NAME=VALUE",
+        help="one of the proxy's limits, such as head_timeout=10s or max_connections_source=500; "
+        "docs/limits.md has them all (repeatable; ROOST_LIMITS, separated by commas)",
+    )
     parser.add_argument("--verbose", action="store_true", help="log each step")
 
 
@@ -153,6 +164,7 @@ def parse(arguments: argparse.Namespace) -> Options:
         public=parse_pool(arguments.public_pool, arguments.public_domain),
         wakes_at_once=_wakes_at_once(arguments.wakes_at_once),
         memory_floor=_memory_floor(arguments.memory_floor),
+        proxy_limits=proxy_limits.parse(arguments.limit),
     )
 
 

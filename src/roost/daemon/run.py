@@ -131,6 +131,7 @@ class _Daemon:
             "wake_timeout_ms": patience,
             "queue_timeout_ms": patience,
             "src_key": base64.b64encode(source_key).decode(),
+            **self._options.proxy_limits,
         }
         agent = Agent(parts, settings)
         context = Context(

@@ -10,6 +10,7 @@ import pytest
 from roost.api.tls import TlsFiles
 from roost.daemon import options as opts
 from roost.daemon.options import Options
+from roost.daemon.proxy_limits import LIMITS, Unit
 from roost.daemon.up import up
 from roost.errors import InvalidError
 from roost.home import Home
@@ -115,3 +116,40 @@ def test_wake_budgets_that_make_no_sense(word: str) -> None:
     """Nobody could start, or no number."""
     with pytest.raises(InvalidError):
         parsed(word)
+
+
+def test_the_proxys_limits_are_set_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times come in milliseconds, sizes in bytes, counts as they are; the last word counts."""
+    words = ("head_timeout=10s", "max_held_bytes_app=64mb", "max_waiters=7", "max_waiters=9")
+    flags = [word for one in words for word in ("--limit", one)]
+    expected = {"head_timeout_ms": 10_000, "max_held_bytes_app": 64 << 20, "max_waiters": 9}
+    assert expected == parsed(*flags).proxy_limits
+    monkeypatch.setenv("ROOST_LIMITS", "udp_idle=5s,max_connections_source=0")
+    assert {"udp_idle_ms": 5000, "max_connections_source": 0} == parsed().proxy_limits
+
+
+def test_the_proxy_knows_every_limit() -> None:
+    """Each name is a setting of the control protocol: the proxy ignores what it does not know."""
+    text = (Path(__file__).parents[3] / "protocol/control.md").read_text()
+    for name, limit in LIMITS.items():
+        written = f"{name}_ms" if limit.unit is Unit.TIME else name
+        assert f"`{written}`" in text
+
+
+@pytest.mark.parametrize(
+    ("word", "about"),
+    [
+        ("head_timout=1s", "head_timeout"),
+        ("head_timeout", "NAME=VALUE"),
+        ("head_timeout=soon", "a time"),
+        ("max_waiters=many", "a number"),
+        ("max_waiters=0", "between"),
+        ("max_held_bytes=big", "a size"),
+        ("resolvers=::1", "NAME=VALUE"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(word: str, about: str) -> None:
+    """An unknown name, a value in another unit or out of bounds: the error says what is meant."""
+    with pytest.raises(InvalidError) as caught:
+        parsed("--limit", word)
+    assert about in f"{caught.value} {caught.value.hint}"
