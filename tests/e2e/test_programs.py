@@ -18,6 +18,7 @@ from tests.support.programs import (
     NGINX,
     POSTGRES,
     POSTGRES_PROXIED,
+    POSTGRES_TLS,
     WEBSOCKET,
     Program,
     port,
@@ -58,10 +59,15 @@ def test_it_answers_awake_and_asleep(
     rig.wait(program.name, "started", machine)
 
 
-def test_pgbench_runs_over_the_flycast_name(rig: Rig, caller: Caller, deployed: set[str]) -> None:
+@pytest.mark.parametrize(
+    "program", [POSTGRES, POSTGRES_TLS, POSTGRES_PROXIED], ids=lambda program: program.name
+)
+def test_pgbench_runs_over_the_flycast_name(
+    rig: Rig, caller: Caller, deployed: set[str], program: Program
+) -> None:
     """pgbench fills its tables and runs many clients' transactions with none failed."""
-    deploy(rig, POSTGRES, deployed)
-    where = ("-h", "pg.flycast", "-U", "postgres", "postgres")
+    deploy(rig, program, deployed)
+    where = ("-h", f"{program.name}.flycast", "-U", "postgres", "postgres")
     filled = caller.run("pgbench", "-i", "-q", *where)
     assert 0 == filled.code, filled.err
     ran = caller.run("pgbench", "-n", "-c", "8", "-j", "2", "-t", "50", *where)
