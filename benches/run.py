@@ -164,7 +164,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="roost-bench-app-") as parent:
         Path(parent).chmod(0o755)
         folder = rigs.server_folder(Path(parent))
-        with rigs.roost() as rig:
+        # One Machine holds all of the WebSockets.
+        with rigs.roost("--limit", "max_connections_source=0") as rig:
             rows += awake(Bench(rig, folder), parts)
         with rigs.roost("--prepared", "0") as rig:
             rows += unprepared(Bench(rig, folder), parts)
