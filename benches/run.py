@@ -24,6 +24,8 @@ WAKES = int(os.environ.get("WAKES", "200"))
 SLEEPERS = int(os.environ.get("SLEEPERS", "10000"))
 STORM = int(os.environ.get("STORM", "1000"))
 WEBSOCKETS = int(os.environ.get("WEBSOCKETS", "10000"))
+ONE_CALLER = ("max_connections_source", "tls_handshakes_source", "tls_handshakes_app")
+"""Limits that are lifted: one Machine does here what many would."""
 PARTS = ("warm", "protocols", "suspended", "stopped", "echoes", "storm", "sleepers")
 
 
@@ -164,8 +166,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="roost-bench-app-") as parent:
         Path(parent).chmod(0o755)
         folder = rigs.server_folder(Path(parent))
-        # One Machine holds all of the WebSockets.
-        with rigs.roost("--limit", "max_connections_source=0") as rig:
+        with rigs.roost(*(f"--limit={name}=0" for name in ONE_CALLER)) as rig:
             rows += awake(Bench(rig, folder), parts)
         with rigs.roost("--prepared", "0") as rig:
             rows += unprepared(Bench(rig, folder), parts)
