@@ -112,10 +112,10 @@ class World:
     ) -> Peer:
         """A new connection to an app, with ``data`` sent on it."""
         sock = call_inside(self.netns, lambda: socket.socket(socket.AF_INET6))
-        sock.settimeout(DEADLINE_S)
+        # Kept before it connects: one that is reset at once has to be closed too.
+        peer = self._kept(sock)
         sock.bind((source or CLIENT_IP, 0))
         sock.connect((to, 80))
-        peer = self._kept(sock)
         peer.send(data)
         return peer
 
