@@ -83,6 +83,17 @@ def own_v2_path(proc_cgroup: str) -> str:
     return "/"
 
 
+def own_group(hierarchy: Hierarchy) -> Path | None:
+    """The v2 group that this process is in, None where we may not use cgroups. Reads one file."""
+    if hierarchy.mode is CgroupMode.NONE:
+        return None
+    return _own_folder()
+
+
+def _own_folder() -> Path:
+    return CGROUP / own_v2_path(Path("/proc/thread-self/cgroup").read_text()).lstrip("/")
+
+
 def find(*, rootless: bool) -> Hierarchy:
     """Look, changing nothing. Reads a handful of small files."""
     mounts = parse_mounts(Path("/proc/thread-self/mountinfo").read_text())
@@ -124,7 +135,7 @@ def _unified(*, rootless: bool) -> Hierarchy:
 
 def _owned_ancestor() -> Path | None:
     """The highest cgroup above (or at) our own that we may write without a gap."""
-    own = CGROUP / own_v2_path(Path("/proc/thread-self/cgroup").read_text()).lstrip("/")
+    own = _own_folder()
     best = None
     for folder in (own, *own.parents):
         if folder == CGROUP.parent or not os.access(folder / "cgroup.procs", os.W_OK):

@@ -54,6 +54,7 @@ from roost.runtime.groups import Groups
 from roost.runtime.hierarchy import CgroupMode
 from roost.runtime.host_view import HostRoot, HostView
 from roost.runtime.limits import Limits, oci_resources
+from roost.runtime.moves import Moves
 from roost.runtime.records import Main, Record, Records
 from roost.runtime.seccomp import profile_key
 from roost.runtime.trust import TrustLayers
@@ -89,6 +90,7 @@ class OciRuntime:
         self._detected: Detected | None = None
         self._filter_key = profile_key(platform.machine())
         self._groups = Groups(hierarchy.Hierarchy(mode=CgroupMode.NONE), home.root)
+        self._moves = Moves(None)
 
     # --- the host
 
@@ -111,6 +113,7 @@ class OciRuntime:
         found = hierarchy.find(rootless=detected.rootless)
         self._groups = Groups(found, self._home.root)
         self._groups.setup()
+        self._moves = Moves(hierarchy.own_group(found))
         self._detected = detected
         self._drop_leftovers()
 
@@ -183,7 +186,8 @@ class OciRuntime:
         await self.delete(spec.id)
         self._busy.add(spec.id)
         try:
-            main = await self._create(spec)
+            with self._moves.expected():
+                main = await self._create(spec)
         except BaseException:
             await self.delete(spec.id)
             raise
