@@ -15,11 +15,13 @@ from roost.control.app_lookup import find_app, get_app, must_be_same
 from roost.control.context import Context
 from roost.control.networks import Networks
 from roost.control.numbers import Numbers
+from roost.control.public_ranges import check_ranges, spans
 from roost.control.releasing import release_changes
 from roost.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
 from roost.model.addresses import flycast_address
 from roost.model.grants import GrantEvent
-from roost.model.records import Address, AddressType, App, Network
+from roost.model.machine_state import MachineState
+from roost.model.records import Address, AddressType, App, Machine, Network
 from roost.store.base import Change, Put, Stored
 
 MAX_ADDRESSES = 100
@@ -107,7 +109,9 @@ class Addresses:
     async def _allocate_public(
         self, owner: App, asked: AddressRequest, ports: tuple[int, ...]
     ) -> Address:
-        """Raises PreconditionError (no pool), ConflictError (it has the shared one already)."""
+        """Raises PreconditionError (no pool), ConflictError (it has the shared one already),
+        InvalidError (too many ports in ranges).
+        """
         for _ in range(_MAX_TRIES):
             given = list(self.on_network(PUBLIC_NETWORK))
             ip = str(self._context.public.choose(asked.type, {address.ip for address in given}))
@@ -124,6 +128,7 @@ class Addresses:
                 expires_at=ends,
                 created_at=self._now(),
             )
+            self._check_ranges(address)
             if self._store.get(Address, address.key) is not None:
                 raise ConflictError(
                     f'app "{owner.name}" has the shared address {address.ip} already',
@@ -142,6 +147,11 @@ class Addresses:
                     hint=f"release it (`roost ips release {ip} -a {address.app}`), or start Roost "
                     "with a --public-pool that begins with a free address",
                 )
+
+    def _check_ranges(self, address: Address) -> None:
+        for stored in self._store.find(Machine, "app", address.app):
+            if stored.record.state is not MachineState.DESTROYED:
+                check_ranges(spans(stored.record.config.services), [address])
 
     def outside_pool(self) -> Sequence[Address]:
         """Public addresses that the pool has not: it was made smaller after they were given out."""

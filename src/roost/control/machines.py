@@ -19,14 +19,16 @@ from roost.control.machine_edits import NewVersion, Stamp
 from roost.control.machine_names import machine_name
 from roost.control.machine_requests import CreateMachine, UpdateMachine
 from roost.control.numbers import Numbers
+from roost.control.public_ranges import check_ranges, spans
 from roost.control.tombstones import Tombstones
 from roost.control.waiting import wait_for
 from roost.errors import ConflictError, InvalidError
 from roost.model.addresses import machine_ipv4, machine_prefix
 from roost.model.checks import CheckResult, with_unchecked
 from roost.model.ids import app_name, machine_id, ulid
+from roost.model.machine_config import MachineConfig
 from roost.model.machine_state import Event, Goal, MachineState, transition
-from roost.model.records import App, Lease, Machine, MachineEvent
+from roost.model.records import Address, App, Lease, Machine, MachineEvent
 from roost.spec import signals
 from roost.store.base import Put
 
@@ -47,7 +49,7 @@ class Machines:
         destroyed), UnavailableError (registry).
         """
         owner = get_app(self._store, app)
-        check_config(request.config, self._context.host)
+        self._check(app, request.config)
         config = await checked(request.config, self._context.home)
         request = replace(request, config=config)
         check_region(request.region, self._context.host)
@@ -116,7 +118,7 @@ class Machines:
         current_version), PreconditionError (state), UnavailableError (registry).
         """
         before = self.get(app, machine_id)
-        check_config(request.config, self._context.host)
+        self._check(app, request.config)
         known = before.config.app_dir
         config = await checked(request.config, self._context.home, known=known)
         self._allow_update(before, request, nonce)
@@ -346,6 +348,11 @@ class Machines:
             description=description,
             version=machine.instance_id,
         )
+
+    def _check(self, app: str, config: MachineConfig) -> None:
+        check_config(config, self._context.host)
+        addresses = (stored.record for stored in self._store.find(Address, "app", app))
+        check_ranges(spans(config.services), addresses)
 
     def _allow_update(self, machine: Machine, request: UpdateMachine, nonce: str | None) -> None:
         leases.require(machine, nonce, self._context.clock.now_ms())

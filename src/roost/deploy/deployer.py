@@ -22,6 +22,7 @@ from roost.deploy.came_up import Watch
 from roost.deploy.first_address import plan_address
 from roost.deploy.leases import Leases, holding
 from roost.deploy.managed import managed_machines, present
+from roost.deploy.outside import check_outside
 from roost.deploy.pin import Pin
 from roost.deploy.progress import Progress, ProgressType, Reporter
 from roost.deploy.request import DeployRequest
@@ -199,6 +200,7 @@ class Deployer:
         image = request.image or (config.build.image if config.build else None)
         _refuse_impossible(config, image)
         assert image is not None
+        check_outside(config, control.addresses.list(app))
         app_dir = None
         if image == HOST_IMAGE and request.app_dir:
             app_dir = await asyncio.to_thread(check_app_dir, request.app_dir, control.context.home)

@@ -11,9 +11,11 @@ import pytest
 from roost.control import address_warnings
 from roost.control.address_request import AddressRequest
 from roost.control.addresses import MAX_ADDRESSES
+from roost.control.machine_requests import UpdateMachine
 from roost.control.public_pool import PublicPool
 from roost.control.service import Control
 from roost.errors import ConflictError, InvalidError, NotFoundError, PreconditionError, RoostError
+from roost.model.machine_config import MachineConfig
 from roost.model.records import Address, AddressType, App
 from tests.support.control_bench import Bench, with_bench
 
@@ -174,6 +176,54 @@ def test_public_addresses_come_from_the_pool(tmp_path: Path) -> None:
             await give(AddressType.V4)
         await control.addresses.release("api", "198.51.100.11")
         assert "198.51.100.11" == await give(AddressType.V4)
+
+    with_bench(tmp_path, body)
+
+
+WIDE = {"internal_port": 9000, "ports": [{"start_port": 5000, "end_port": 5256}]}
+HALVES = [
+    {"internal_port": 9000, "protocol": protocol, "ports": [{"start_port": 1000, "end_port": 1127}]}
+    for protocol in ("tcp", "udp")
+]
+
+
+@pytest.mark.parametrize("kind", [AddressType.V4, AddressType.V6, AddressType.SHARED_V4])
+def test_a_range_outside_is_small(tmp_path: Path, kind: AddressType) -> None:
+    """An app with more ports in ranges gets a public address only for chosen ports, and nothing is
+    allocated otherwise.
+    """
+
+    async def body(bench: Bench) -> None:
+        addresses = with_pool(bench, POOL).addresses
+        await bench.machine(services=[WIDE])
+        with pytest.raises(InvalidError, match=r"have 257 ports, .* 256 together") as refused:
+            await addresses.allocate("web", AddressRequest(type=kind))
+        assert "--service" in str(refused.value.hint)
+        assert addresses.list("web") == []
+        await addresses.allocate("web")
+        made = await addresses.allocate("web", AddressRequest(type=kind, ports=(5000, 5256)))
+        assert made.type is kind
+
+    with_bench(tmp_path, body)
+
+
+def test_a_range_outside_stays_small(tmp_path: Path) -> None:
+    """Machines of an app that is reached from outside cannot have more, be they new or changed;
+    single ports are not counted, and ranges of 256 ports are fine.
+    """
+
+    async def body(bench: Bench) -> None:
+        control = with_pool(bench, POOL)
+        await control.apps.create("web")
+        address = await control.addresses.allocate("web", AddressRequest(type=AddressType.V4))
+        with pytest.raises(InvalidError, match=f"public address {address.ip}"):
+            await bench.machine(services=[WIDE])
+        machine = await bench.machine(services=[*HALVES, WEB])
+        config = MachineConfig.model_validate({"image": "nginx", "services": [WIDE]})
+        with pytest.raises(InvalidError, match="have 257 ports"):
+            await control.machines.update("web", machine.id, UpdateMachine(config=config))
+        await control.addresses.release("web", address.ip)
+        await control.machines.update("web", machine.id, UpdateMachine(config=config))
 
     with_bench(tmp_path, body)
 

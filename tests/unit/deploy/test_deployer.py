@@ -16,8 +16,9 @@ from roost.deploy.progress import Progress
 from roost.deploy.request import DeployRequest
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_state import MachineState
-from roost.model.records import Machine
+from roost.model.records import Address, AddressType, Machine
 from roost.spec.fly_toml import parse
+from roost.store.base import Put
 from tests.support.deploys import AILS, BREAKS, HANGS, RUNS, Ends, Script, World, a_world
 
 WEB = '[build]\nimage = "nginx"\n[http_service]\ninternal_port = 80\n'
@@ -466,5 +467,36 @@ def test_a_region_of_elsewhere_is_told(tmp_path: Path) -> None:
         events = await world.deploy('primary_region = "ams"\n' + WORKER)
         assert any("'ams' does not exist here" in one for one in said(events, "warning"))
         assert world.machines()[0].config.env["PRIMARY_REGION"] == "local"
+
+    play(tmp_path, story)
+
+
+def test_a_range_that_is_too_wide_outside_ends_a_deploy_before_anything(tmp_path: Path) -> None:
+    """An app with a public address cannot offer so many ports there: no release is written; it is
+    deployed once the address offers chosen ports.
+    """
+    wide = (
+        '[build]\nimage = "nginx"\n[[services]]\ninternal_port = 80\n'
+        "[[services.ports]]\nstart_port = 5000\nend_port = 5256\n"
+    )
+
+    async def story(world: World) -> None:
+        address = Address(
+            ip="192.0.2.7",
+            app="shop",
+            type=AddressType.V4,
+            org="personal",
+            network="",
+            network_id=0,
+            created_at=1,
+        )
+        await world.control.context.store.commit(Put(address, expect=0))
+        end = last(await world.deploy(wide))
+        assert end.type == "failed"
+        assert "192.0.2.7 they can have 256 together" in end.message
+        assert (world.machines(), statuses(world)) == ([], [])
+        chosen = address.model_copy(update={"ports": (5000,)})
+        await world.control.context.store.commit(Put(chosen))
+        assert last(await world.deploy(wide)).type == "done"
 
     play(tmp_path, story)
