@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from pathlib import Path
 from typing import IO
@@ -23,7 +24,7 @@ from tests.support.dns_world import (
     text,
     upstream,
 )
-from tests.support.namespaces import isolated
+from tests.support.namespaces import call_inside, isolated
 
 pytestmark = pytest.mark.root
 
@@ -441,3 +442,31 @@ async def test_connections_are_bounded(tmp_path: Path) -> None:
         for sock in kept:
             sock.sendall(framed)
             assert sock.recv(2)
+
+
+@isolated
+async def test_queries_under_way_are_bounded(tmp_path: Path) -> None:
+    """What is asked beyond a network's share is SERVFAIL at once; names of its own are answered."""
+    async with (
+        upstream(lambda *_: []) as silent,
+        dns_world(tmp_path, resolvers=[silent.setting]) as world,
+    ):
+        network = await example(world)
+        queries = [
+            dns.message.make_query(f"{n}.example", "A", use_edns=0, id=n) for n in range(140)
+        ]
+
+        def ask() -> list[dns.message.Message]:
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(10)
+                sock.connect((COMMON, 53))
+                for query in queries:
+                    sock.send(query.to_wire())
+                return [dns.message.from_wire(sock.recv(4096)) for _ in range(12)]
+
+        refused = call_inside(network.netns, ask)
+        # One caller's socket is one thread's.
+        assert [reply.id for reply in refused] == list(range(128, 140))
+        assert {reply.rcode() for reply in refused} == {dns.rcode.SERVFAIL}
+        assert {option.code for reply in refused for option in reply.options} == {0}
+        assert [FLYCAST] == addresses(await network.ask("web.flycast"))
