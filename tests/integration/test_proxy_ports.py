@@ -184,9 +184,10 @@ def public(stage: Stage, ports: list[Line]) -> None:
 
 def test_a_range_at_a_public_address_is_small(stage: Stage) -> None:
     """At a public address each port of a range has a socket; one of too many ports is not served,
-    and the app's log says so.
+    nor what goes beyond the sum of all, and the app's log says so.
     """
-    public(stage, [{"port": 1000, "end_port": 1009}, RANGE])
+    wide = [{"port": first, "end_port": first + 249} for first in range(2000, 7000, 1000)]
+    public(stage, [{"port": 1000, "end_port": 1009}, RANGE, *wide])
 
     def call(port: int) -> int:
         with socket.socket() as caller:
@@ -196,13 +197,15 @@ def test_a_range_at_a_public_address_is_small(stage: Stage) -> None:
 
     def all_calls() -> list[int]:
         os.system("ip route add local 192.0.2.7/32 dev lo 2>/dev/null")
-        return [call(port) for port in (1000, 1009, 1010, FIRST)]
+        return [call(port) for port in (1000, 1009, 5249, 1010, 6000, FIRST)]
 
     reached = call_inside(stage.world.router, all_calls)
-    assert [code == 0 for code in reached] == [True, True, False, False]
-    line = stage.control.event("log", code="RL01")
-    assert "192.0.2.7:10000-19999" in line["message"]
-    assert "at most 256 ports" in line["message"]
+    assert [code == 0 for code in reached] == [True] * 3 + [False] * 3
+    lines = [stage.control.event("log", code="RL01")["message"] for _ in range(2)]
+    assert sorted(lines) == [
+        "nobody can call 192.0.2.7:10000-19999: a range at a public address has at most 256 ports",
+        "nobody can call 192.0.2.7:6000-6249: its ranges have at most 1024 ports together",
+    ]
 
 
 def test_groups_share_a_port_with_ports_of_their_own(stage: Stage) -> None:

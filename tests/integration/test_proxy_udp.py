@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.namespaces import call_inside
 from tests.support.proxy_control import (
+    DEADLINE_S,
     Control,
     ControlError,
     Line,
@@ -19,8 +23,9 @@ from tests.support.proxy_control import (
     greeted,
     machine,
     network,
+    public_network,
 )
-from tests.support.proxy_world import FLYCAST, MACHINES, World, udp_echo
+from tests.support.proxy_world import FLYCAST, MACHINES, World, namespace, udp_echo
 
 pytestmark = [
     pytest.mark.root,
@@ -29,6 +34,8 @@ pytestmark = [
 
 PORT = 5353
 HOST = (f"{FLYCAST}2", PORT)
+LONGEST = 65_507
+"""Bytes of the longest datagram over IPv4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +80,10 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(tmp_path: Path, **settings: object) -> Iterator[Stage]:
+def staged(tmp_path: Path, files: int | None = None, **settings: object) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
         world = World(stack)
-        control = greeted(stack, tmp_path / "proxy.sock", **settings)
+        control = greeted(stack, tmp_path / "proxy.sock", files, **settings)
         control.put("network", network(str(world.router)))
         control.put("app", app("a", HOST[0]))
         ip4, inside = world.add_machine()
@@ -95,7 +102,7 @@ def test_a_flow_goes_both_ways(stage: Stage) -> None:
     """
     stage.put()
     with udp_echo(stage.world.bind(stage.inside, PORT)) as came, stage.world.datagrams() as caller:
-        for data in (b"hello", b"", os.urandom(1400), os.urandom(30_000), b"again"):
+        for data in (b"hello", b"", os.urandom(1400), os.urandom(LONGEST), b"again"):
             caller.sendto(data, HOST)
             answer, peer = caller.recvfrom(65536)
             assert (answer, peer[:2]) == (data, HOST)
@@ -156,6 +163,38 @@ def test_only_one_flow_asks_a_machine_that_wakes(stage: Stage) -> None:
             assert caller.recv(100) == b"%d" % number
 
 
+def test_a_port_nobody_listens_on_does_not_keep_the_others(stage: Stage) -> None:
+    """Who waits for a port of a range on which nobody ever listens has others served meanwhile."""
+    ports = [{"port": 10_000, "end_port": 10_009}]
+    stage.put("stopped", ports=ports)
+    with stage.world.datagrams() as dead, stage.world.datagrams() as caller:
+        dead.sendto(b"x", (HOST[0], 10_005))
+        stage.control.event("wake", machine="m1")
+        stage.put(ports=ports)
+        # It has been refused for some time by now.
+        stage.control.event("load")
+        caller.sendto(b"y", (HOST[0], 10_001))
+        with udp_echo(stage.world.bind(stage.inside, 10_001)):
+            assert caller.recv(100) == b"y"
+            line = stage.control.event("log", code="PC01")
+            assert "UDP port 10005" in line["message"]
+            for port in (10_006, 10_001):
+                dead.sendto(b"z", (HOST[0], port))
+            assert dead.recv(100) == b"z"
+
+
+def test_what_no_machine_can_be_sent_is_dropped(stage: Stage) -> None:
+    """IPv6 carries some bytes more than IPv4: such a datagram wakes nobody."""
+    stage.put("stopped")
+    with stage.world.datagrams() as caller:
+        caller.sendto(bytes(LONGEST + 1), HOST)
+        stage.await_stats(lambda now: now["udp_dropped"] == 1)
+        assert stage.stats()["udp_flows"] == 0
+        assert not any(line["ev"] == "wake" for line in stage.control.events)
+        caller.sendto(bytes(LONGEST), HOST)
+        stage.control.event("wake", machine="m1")
+
+
 def test_what_is_held_is_bounded(stage: Stage) -> None:
     """Of one flow sixteen datagrams are held, of no more than 64 KiB; the rest is dropped and
     counted. Nothing stays held when nobody can be woken.
@@ -166,13 +205,32 @@ def test_what_is_held_is_bounded(stage: Stage) -> None:
             small.sendto(b"%d" % number, HOST)
         for _ in range(8):
             large.sendto(bytes(10_000), HOST)
-        found = stage.await_stats(lambda now: now["udp_dropped"] >= 26)
+        found = stage.await_stats(lambda now: now["udp_dropped"] >= 26 and now["waiting"] == 2)
         assert found["udp_dropped"] == 24 + 2
         assert found["udp_held_bytes"] == sum(len(b"%d" % number) for number in range(16)) + 60_000
         stage.control.call("wake_failed", machine="m1", code="PM07", message="no")
         found = stage.await_stats(lambda now: now["udp_flows"] == 0)
         assert found["udp_held_bytes"] == 0
         assert stage.control.event("log", code="PM07")["app"] == "a"
+
+
+def test_flows_that_wait_take_no_room_of_other_calls(tmp_path: Path) -> None:
+    """What flows could hold does not count as held of all calls together, or a few datagrams to
+    apps that never wake would leave no room for anybody's request.
+    """
+    with contextlib.ExitStack() as stack:
+        stage = stack.enter_context(staged(tmp_path, max_held_bytes=1000))
+        stage.put("stopped")
+        callers = [stack.enter_context(stage.world.datagrams()) for _ in range(5)]
+        for number, caller in enumerate(callers):
+            caller.sendto(b"%d" % number, HOST)
+        stage.control.event("wake", machine="m1")
+        found = stage.await_stats(lambda now: now["waiting"] == 5)
+        assert (found["held_bytes"], found["udp_held_bytes"]) == (0, 5)
+        stage.put()
+        stack.enter_context(udp_echo(stage.world.bind(stage.inside, PORT)))
+        for number, caller in enumerate(callers):
+            assert caller.recv(100) == b"%d" % number
 
 
 def test_limits_are_exact(stage: Stage) -> None:
@@ -235,6 +293,36 @@ def test_a_flow_leaves_a_machine_that_goes(stage: Stage) -> None:
         stage.put("stopping")
         caller.sendto(b"y", HOST)
         assert caller.recv(100) == b"2y"
+
+
+def test_a_machine_that_goes_on_talking_is_let_go(tmp_path: Path) -> None:
+    """A flow whose Machine takes nothing new ends soon, however much the Machine still says."""
+    with staged(tmp_path, udp_idle_ms=300) as stage, stage.world.datagrams() as caller:
+        stage.put()
+        with stage.world.bind(stage.inside, PORT) as inside:
+            caller.sendto(b"x", HOST)
+            _, peer = inside.recvfrom(100)
+            ended = threading.Event()
+
+            def talk() -> None:
+                while not ended.wait(0.01):
+                    with contextlib.suppress(ConnectionRefusedError):
+                        inside.sendto(b"news", peer)
+
+            talking = threading.Thread(target=talk)
+            talking.start()
+            try:
+                assert caller.recv(100) == b"news"
+                assert stage.control.call("drain", machine="m1", if_idle=False)["load"] == 1
+                stage.control.wait(
+                    lambda line: (
+                        line["ev"] == "load"
+                        and line["machines"].get("m1", {}).get(f"{PORT}/udp", [1])[0] == 0
+                    )
+                )
+            finally:
+                ended.set()
+                talking.join()
 
 
 def test_a_refusal_is_told_and_tried_again(stage: Stage) -> None:
@@ -341,3 +429,107 @@ def test_flows_end_with_the_address_they_came_by(stage: Stage) -> None:
         assert caller.recv(100) == b"x"
         stage.control.put("app", app_at("a", [], drain_ms=0))
         stage.await_stats(lambda now: now["udp_flows"] == 0)
+
+
+def test_a_port_that_comes_back_is_heard_by_all(stage: Stage) -> None:
+    """Flows may outlive the place they came by; when it is there again, nobody's datagrams go to
+    sockets that no one reads.
+    """
+    stage.put()
+    came_back = {"network": "1", "ip": f"{FLYCAST}3"}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(udp_echo(stage.world.bind(stage.inside, PORT)))
+
+        def served(host: str) -> None:
+            callers = [stack.enter_context(stage.world.datagrams()) for _ in range(20)]
+            for caller in callers:
+                caller.sendto(b"x", (host, PORT))
+            for caller in callers:
+                assert caller.recv(100) == b"x"
+
+        served(HOST[0])
+        stage.control.put("app", app_at("a", [], drain_ms=60_000))
+        stage.control.put("app", app_at("a", [came_back]))
+        served(came_back["ip"])
+        assert stage.stats()["udp_flows"] == 40
+
+
+def test_a_network_that_comes_back_is_served(stage: Stage) -> None:
+    """Its flows of before are no reason to be left without an answer."""
+    stage.put()
+    with contextlib.ExitStack() as stack:
+        came = stack.enter_context(udp_echo(stage.world.bind(stage.inside, PORT)))
+        callers = [stack.enter_context(stage.world.datagrams()) for _ in range(10)]
+        for _ in range(2):
+            for caller in callers:
+                caller.sendto(b"x", HOST)
+            for caller in callers:
+                assert caller.recv(100) == b"x"
+            stage.control.call("del", kind="network", id="1")
+            stage.control.put("network", network(str(stage.world.router)))
+        assert len({peer for _, peer in came}) == 20
+
+
+@pytest.mark.parametrize("ip", ["192.0.2.7", "2001:db8::7"])
+def test_callers_from_outside(stage: Stage, ip: str) -> None:
+    """At a public address, single ports and ranges, answers come from where was called; at one that
+    apps share nobody is called.
+    """
+    shared = {"network": "public", "ip": "192.0.2.8", "shared": True}
+    stage.control.put("network", public_network(str(stage.world.router)))
+    stage.control.put("app", app_at("a", [{"network": "public", "ip": ip}, shared]))
+    routes = "; ".join(f"ip route add local {one} dev lo" for one in (ip, shared["ip"]))
+    assert call_inside(stage.world.router, lambda: os.system(routes)) == 0
+    stage.put(ports=[{"port": PORT}, {"port": 6000, "end_port": 6009}])
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    ports = (PORT, 6000, 6009)
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            stack.enter_context(udp_echo(stage.world.bind(stage.inside, port)))
+
+        def make() -> socket.socket:
+            return stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+
+        caller = call_inside(stage.world.router, make)
+        caller.settimeout(DEADLINE_S)
+        for port in ports:
+            caller.sendto(b"x", (ip, port))
+            data, peer = caller.recvfrom(100)
+            assert (data, peer[:2]) == (b"x", (ip, port))
+        if family == socket.AF_INET:
+            caller.sendto(b"no", (shared["ip"], PORT))
+            caller.sendto(b"x", (ip, PORT))
+            assert caller.recv(100) == b"x"
+        assert stage.stats()["udp_flows"] == 3
+
+
+def test_callers_from_outside_leave_flows_to_those_inside(tmp_path: Path) -> None:
+    """However many addresses datagrams from outside bear, half of the flows are for Machines, and
+    half of the connections from outside no flows.
+    """
+    with contextlib.ExitStack() as stack:
+        stage = stack.enter_context(staged(tmp_path, files=1100))
+        outside, ip = stack.enter_context(namespace()), "192.0.2.7"
+        stage.control.put("network", public_network(str(outside)))
+        own = {"network": "1", "ip": HOST[0]}
+        stage.control.put("app", app_at("a", [{"network": "public", "ip": ip}, own]))
+        assert call_inside(outside, lambda: os.system(f"ip addr add {ip} dev lo")) == 0
+        stage.put()
+        stack.enter_context(udp_echo(stage.world.bind(stage.inside, PORT)))
+        most = stage.stats()["max_connections"]
+
+        def storm() -> None:
+            for number in range(most):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+                    caller.bind((f"127.0.1.{number}", 0))
+                    caller.sendto(b"x", (ip, PORT))
+
+        call_inside(outside, storm)
+        found = stage.await_stats(lambda now: now["udp_flows"] + now["udp_dropped"] >= most)
+        assert found["udp_flows"] == found["from_outside"] == most // 2 // 2
+        line = stage.control.event("log", code="RU01")
+        assert "there are too many flows" in line["message"]
+        for _ in range(most // 2 - most // 2 // 2):
+            caller = stack.enter_context(stage.world.datagrams())
+            caller.sendto(b"y", HOST)
+            assert caller.recv(100) == b"y"

@@ -105,9 +105,11 @@ class Control:
         return parsed
 
 
-def greeted(stack: contextlib.ExitStack, path: Path, **settings: Any) -> Control:
+def greeted(
+    stack: contextlib.ExitStack, path: Path, files: int | None = None, **settings: Any
+) -> Control:
     """Starts a proxy and says hello to it with these settings; both end with the stack."""
-    stack.enter_context(running_proxy(path))
+    stack.enter_context(running_proxy(path, files=files))
     control = Control(path)
     stack.callback(control.close)
     control.hello(**settings)

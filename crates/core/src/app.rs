@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use roost_wire::{Machine, Name, TransportPort};
+use roost_wire::{Machine, Name, Protocol, TransportPort};
 
 use crate::Micros;
 use crate::balance::{self, Ask, Standing};
@@ -88,12 +88,19 @@ impl AppState {
 
     /// The holder of a unit was refused by the Machine: it gets no calls until its port accepts.
     /// Release the unit as well.
+    ///
+    /// One UDP port of several says nothing about the others, of which one was taken before.
     pub fn refused(&mut self, key: SlotKey) {
         let entry = self
             .entries
             .iter_mut()
             .find(|entry| entry.epoch == key.epoch);
-        if let Some(service) = entry.and_then(|entry| entry.service_mut(key.inner))
+        let told = |entry: &&mut Entry| {
+            key.inner.protocol != Protocol::Udp || entry.has_one_port(key.inner)
+        };
+        if let Some(service) = entry
+            .filter(told)
+            .and_then(|entry| entry.service_mut(key.inner))
             && service.readiness == Readiness::Ready
         {
             service.readiness = Readiness::Unknown;
@@ -534,6 +541,7 @@ fn reserve(
     active: &mut bool,
 ) -> Option<Grant> {
     let inner = entry.serving(port)?.1.inner;
+    let one_port = entry.has_one_port(inner);
     let service = entry.service_mut(inner)?;
     service.load += 1;
     service.peak = service.peak.max(service.load);
@@ -555,6 +563,7 @@ fn reserve(
         machine: entry.machine.clone(),
         internal_port: inner.port,
         proven,
+        one_port,
         trial,
     })
 }

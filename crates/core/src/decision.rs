@@ -33,6 +33,8 @@ pub struct Grant {
     pub internal_port: u16,
     /// The port is known to take calls. False only with UDP, where nobody tells.
     pub proven: bool,
+    /// Only one external port leads there: whoever else waits for the service waits for the same.
+    pub one_port: bool,
     /// The call tries a Machine that was left alone: [`crate::AppState::answered`] is to be called as soon
     /// as it answers.
     pub trial: bool,

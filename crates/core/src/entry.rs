@@ -193,6 +193,15 @@ impl Entry {
         Some((offered, state))
     }
 
+    /// Whether only one external port leads to a port of the Machine.
+    pub(crate) fn has_one_port(&self, of: TransportPort) -> bool {
+        let offered = self.machine.services.iter();
+        let those = offered.filter(|service| inner(service) == of);
+        let mut ports = those.flat_map(|service| service.ports.iter());
+        let single = |port: &roost_wire::Port| port.span().len() == 1;
+        ports.next().is_some_and(single) && ports.next().is_none()
+    }
+
     pub(crate) fn service_mut(&mut self, inner: TransportPort) -> Option<&mut Service> {
         self.services
             .iter_mut()

@@ -110,6 +110,7 @@ impl AppState {
             inner,
             scout: false,
         };
+        let one_port = entry.has_one_port(inner);
         let service = entry.service_mut(inner)?;
         service.load += 1;
         service.peak = service.peak.max(service.load);
@@ -120,6 +121,7 @@ impl AppState {
             internal_port: inner.port,
             // Of UDP the other state does not say.
             proven: inner.protocol != Protocol::Udp,
+            one_port,
             trial: false,
         })
     }

@@ -619,6 +619,59 @@ fn udp_sends_one_ahead() {
     assert!(play.said.is_empty());
 }
 
+/// Of a service with several ports one that refuses is no news about the others: once one was taken they get calls
+/// at once, and those who wait for a first one are served in turn.
+#[test]
+fn a_dead_udp_port_does_not_stop_its_service() {
+    let mut play = Play::new();
+    let ports = json!([{"port": 80, "end_port": 89}]);
+    let several = |play: &mut Play, state| {
+        let service = json!({"protocol": "udp", "internal_port": 8080, "ports": ports});
+        play.put_with("m1", state, json!({"services": [service]}))
+    };
+    several(&mut play, Started);
+    let grant = used_udp(&mut play);
+    assert!(grant.proven && !grant.one_port);
+    play.state.refused(grant.key);
+    assert!(used_udp(&mut play).proven);
+    several(&mut play, Stopped);
+    several(&mut play, Started);
+    let first = used_udp(&mut play);
+    assert!(!first.proven);
+    assert!(matches!(call_udp(&mut play), Verdict::Wait { .. }));
+    assert_eq!(play.release(&first), ["grant 1 m1"]);
+}
+
+/// Several entries of ports, or of services, that lead to one port of the Machine are several ports.
+#[test]
+fn one_port_is_one_number() {
+    let service = |ports| json!({"protocol": "udp", "internal_port": 8080, "ports": ports});
+    let one = json!([{"port": 80}]);
+    for (services, alone) in [
+        (json!([service(&one)]), true),
+        (
+            json!([service(&json!([{"port": 80, "end_port": 80}]))]),
+            true,
+        ),
+        (
+            json!([service(&json!([{"port": 80, "end_port": 81}]))]),
+            false,
+        ),
+        (
+            json!([service(&json!([{"port": 80}, {"port": 90}]))]),
+            false,
+        ),
+        (
+            json!([service(&one), service(&json!([{"port": 90}]))]),
+            false,
+        ),
+    ] {
+        let mut play = Play::new();
+        play.put_with("m1", Started, json!({"services": services}));
+        assert_eq!(used_udp(&mut play).one_port, alone, "{services}");
+    }
+}
+
 /// A Machine that refused gets one call, and the others when that one gives up or something was taken.
 #[test]
 fn udp_is_proven_by_what_is_taken() {

@@ -13,6 +13,7 @@ use roost_replay::{Cached, Directive, Invalid, Lookup, ReplayCache};
 use roost_wire::{Elder, Level, Machine, Name, TransportPort, Up, Wished};
 use tokio::sync::oneshot;
 
+use crate::seldom::Seldom;
 use crate::shared::{Config, Shared, lock};
 
 /// One app.
@@ -24,6 +25,8 @@ pub(crate) struct AppHandle {
     pub(crate) kept: AtomicUsize,
     /// Responses to its callers that are being compressed.
     pub(crate) coders: AtomicUsize,
+    /// Bounds what is said about datagrams to it that find no room.
+    pub(crate) crowded: Seldom,
     cell: Mutex<Cell>,
     replays: Mutex<ReplayCache>,
     /// There is something in it.
@@ -96,6 +99,7 @@ impl AppHandle {
             name,
             kept: AtomicUsize::new(0),
             coders: AtomicUsize::new(0),
+            crowded: Seldom::default(),
             cell,
             replays: Mutex::default(),
             remembers: AtomicBool::new(false),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -35,7 +35,10 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(15))
     .with_retries(4);
 /// Ports of a range at a public address: each is a socket, since no rule of ours may touch the host's traffic.
+/// roostd allows an app no more.
 const PUBLIC_RANGE: usize = 256;
+/// Those of all ranges at one address, which apps may share.
+const PUBLIC_RANGES: usize = 4 * PUBLIC_RANGE;
 /// How long until a listener that could not be opened is tried again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
@@ -85,7 +88,7 @@ impl Listeners {
         let shared = self.worker.shared.clone();
         let netns = shared.netns(network).filter(|_| shared.listens());
         let Some(netns) = netns else {
-            self.networks.remove(network);
+            self.close(network);
             return;
         };
         if self
@@ -93,7 +96,7 @@ impl Listeners {
             .get(network)
             .is_some_and(|open| !open.netns.same(&netns))
         {
-            self.networks.remove(network);
+            self.close(network);
         }
         let new = || Open {
             netns,
@@ -112,8 +115,9 @@ impl Listeners {
         let mailbox = self.mailbox;
         let mut fine = open.serve_names(&self.worker, network, mailbox, !public);
         let mut sockets = BTreeSet::new();
+        let mut spent = HashMap::new();
         for place in &wanted {
-            match sockets_of(place, public) {
+            match sockets_of(place, public, &mut spent) {
                 Ok(needed) => sockets.extend(needed),
                 Err(error) => cannot(&self.worker.shared, network, place, &error),
             }
@@ -127,6 +131,12 @@ impl Listeners {
         if !fine {
             open.look_again(&self.worker, network, self.mailbox);
         }
+    }
+
+    /// Closes all that is open on a network. Its flows would answer by sockets that nobody sees any more.
+    fn close(&mut self, network: &Name) {
+        self.networks.remove(network);
+        self.worker.flows.turn_network_away(network);
     }
 
     /// Opens or closes one place of a network; the rest of it is as the table asks already, or will be
@@ -200,13 +210,8 @@ impl Open {
             let accept = |listener| accept_all(worker.clone(), network.clone(), public, listener);
             return Ok(listeners.map(accept).map(Task::spawn).collect());
         }
-        let sockets = worker.shared.sockets.udp(&self.netns, at, mailbox)?;
-        let take = |socket| {
-            let netns = self.netns.clone();
-            Taker::new(worker.clone(), network.clone(), public, netns, (at, socket))
-        };
-        let takers: io::Result<Vec<Taker>> = sockets.into_iter().map(take).collect();
-        Ok(takers?
+        let takers = Taker::all(worker, network, public, &self.netns, at, mailbox)?;
+        Ok(takers
             .into_iter()
             .map(Taker::run)
             .map(Task::spawn)
@@ -252,8 +257,12 @@ impl Open {
     }
 }
 
-/// The sockets that are needed to listen at a place.
-fn sockets_of(place: &Place, public: bool) -> io::Result<Vec<Place>> {
+/// The sockets that are needed to listen at a place. `spent` counts the ports of ranges at public addresses.
+fn sockets_of(
+    place: &Place,
+    public: bool,
+    spent: &mut HashMap<IpAddr, usize>,
+) -> io::Result<Vec<Place>> {
     let single = |ip, port| Place::single(place.protocol, SocketAddr::new(ip, port));
     if !place.is_range() {
         return Ok(vec![*place]);
@@ -261,11 +270,17 @@ fn sockets_of(place: &Place, public: bool) -> io::Result<Vec<Place>> {
     if !public {
         return Ok(vec![single(RANGES.ip(), RANGES.port())]);
     }
-    if place.ports().len() > PUBLIC_RANGE {
+    let ports = place.ports();
+    if ports.len() > PUBLIC_RANGE {
         let message = format!("a range at a public address has at most {PUBLIC_RANGE} ports");
         return Err(io::Error::other(message));
     }
-    let ports = place.ports();
+    let all = spent.entry(place.ip).or_default();
+    if *all + ports.len() > PUBLIC_RANGES {
+        let message = format!("its ranges have at most {PUBLIC_RANGES} ports together");
+        return Err(io::Error::other(message));
+    }
+    *all += ports.len();
     Ok(ports.map(|port| single(place.ip, port)).collect())
 }
 

@@ -218,6 +218,11 @@ impl Slot {
         self.grant.proven
     }
 
+    /// Whether nobody can wait for another port of the same service.
+    pub(crate) fn has_one_port(&self) -> bool {
+        self.grant.one_port
+    }
+
     /// What was sent to the Machine over UDP was taken.
     pub(crate) fn accepted(&self) {
         let config = self.worker.config();

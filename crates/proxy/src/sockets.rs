@@ -105,6 +105,18 @@ impl Sockets {
             .collect()
     }
 
+    /// Whether sockets of another process wait for a worker to ask for them.
+    pub(crate) fn inherits(
+        &self,
+        netns: &Netns,
+        at: SocketAddr,
+        kind: SocketKind,
+        worker: usize,
+    ) -> bool {
+        let place = place(netns, at, kind);
+        lock(&self.inherited).contains_key(&(place, worker))
+    }
+
     /// Everything that is open, kept open until the answer is dropped.
     pub(crate) fn all(&self) -> Vec<(SocketAt, Lasting)> {
         lock(&self.open).all.values().cloned().collect()

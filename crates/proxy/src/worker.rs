@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use roost_core::{Refusal, Request, WaiterId};
-use roost_wire::{Name, Settings};
+use roost_wire::{Name, Protocol, Settings};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -112,7 +112,11 @@ impl Worker {
         request: Request<'_>,
     ) -> Answer {
         let config = self.config();
-        let held_bytes = request.held_bytes;
+        let held_bytes = match request.port.protocol {
+            // They are counted as they come, with a bound of their own: what a flow may hold is mostly not held.
+            Protocol::Udp => 0,
+            Protocol::Tcp | Protocol::Other => request.held_bytes,
+        };
         match app.acquire(request, self.context(&config)) {
             Acquired::Now(answer) => answer,
             Acquired::Later(waiter, deadline, told) => {

@@ -22,7 +22,7 @@ use crate::worker::Worker;
 
 /// Answers passed on before other tasks of the thread have their turn.
 const BATCH: usize = 32;
-/// How long a flow that was turned away waits for what its Machine still answers.
+/// How long a flow that was turned away goes on for what its Machine still answers.
 const LINGER: Micros = 2_000_000;
 
 /// One flow, as those see it who have something for it.
@@ -147,16 +147,30 @@ impl Flow {
 
     /// Sends all that is held; from now on datagrams go straight to the socket.
     fn open(&self, socket: &Rc<UdpSocket>) {
-        while let Ok(true) = self.send_first(socket) {
-            self.pop_first();
+        loop {
+            match self.send_first(socket) {
+                Ok(true) => self.pop_first(),
+                Ok(false) => break,
+                Err(error) => {
+                    self.sent(Err(error));
+                    break;
+                }
+            }
         }
         self.stage.replace(Stage::Open(socket.clone()));
     }
 
-    fn due(&self, idle: Micros) -> Micros {
-        let short = self.turned_away.get() || self.leaving.get();
-        let patience = if short { LINGER.min(idle) } else { idle };
-        self.last.get().saturating_add(patience)
+    /// Whether what the caller sends next is not for it.
+    fn is_ending(&self) -> bool {
+        self.turned_away.get() || self.leaving.get()
+    }
+
+    /// When it is over: nothing was said for a while, or it has been ending for long enough, whatever its Machine
+    /// still says.
+    fn due(&self, idle: Micros, ending: Option<Micros>) -> Micros {
+        let quiet = self.last.get().saturating_add(idle);
+        let latest = ending.map_or(Micros::MAX, |since| since.saturating_add(LINGER.min(idle)));
+        quiet.min(latest)
     }
 }
 
@@ -173,6 +187,9 @@ async fn serve(worker: &Rc<Worker>, flow: &Rc<Flow>, target: &Target, outlet: &L
         return;
     };
     flow.open(&socket);
+    if flow.is_ending() {
+        worker.flows.remove(flow);
+    }
     if let Some(kind) = relay(worker, flow, &socket, outlet).await {
         slot.refused();
         let error = io::Error::from(kind);
@@ -201,7 +218,8 @@ async fn relay(
 ) -> Option<io::ErrorKind> {
     let idle = worker.config().settings.udp_idle_ms.saturating_mul(1_000);
     let shared = &worker.shared;
-    let mut sleep = pin!(sleep_until(shared.instant(flow.due(idle))));
+    let mut ending = flow.is_ending().then(|| shared.now());
+    let mut sleep = pin!(sleep_until(shared.instant(flow.due(idle, ending))));
     loop {
         tokio::select! {
             biased;
@@ -209,20 +227,24 @@ async fn relay(
                 if let Some(kind) = flow.failure.take() {
                     return Some(kind);
                 }
-                sleep.as_mut().reset(shared.instant(flow.due(idle)));
+                if flow.is_ending() {
+                    ending = ending.or_else(|| Some(shared.now()));
+                }
+                sleep.as_mut().reset(shared.instant(flow.due(idle, ending)));
             }
+            () = &mut sleep => {
+                let due = flow.due(idle, ending);
+                if shared.now() >= due {
+                    return None;
+                }
+                sleep.as_mut().reset(shared.instant(due));
+            }
+            // Last: a Machine may have something to say all the time.
             _ = socket.ready(Interest::READABLE | Interest::ERROR) => {
                 if let Err(error) = answer(worker, flow, socket, outlet) {
                     return Some(error.kind());
                 }
                 yield_now().await;
-            }
-            () = &mut sleep => {
-                let due = flow.due(idle);
-                if shared.now() >= due {
-                    return None;
-                }
-                sleep.as_mut().reset(shared.instant(due));
             }
         }
     }
@@ -244,12 +266,13 @@ fn answer(worker: &Worker, flow: &Flow, socket: &UdpSocket, outlet: &Listener) -
                 }
                 flow.last.set(worker.shared.now());
             }
-            Err(error) => {
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    result = Err(error);
-                }
+            Err(error) if is_the_end(error.kind()) => {
+                result = Err(error);
                 break;
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            // About one datagram, such as one that was too long for a link.
+            Err(_) => {}
         }
     }
     worker.flows.give_buffer(buffer);

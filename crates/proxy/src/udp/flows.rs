@@ -2,15 +2,16 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 
 use roost_wire::Name;
 
 use crate::netns::Netns;
-use crate::source::machine_of;
+use crate::source::source_of;
 use crate::udp::bounds::FLOWS_PER_SOURCE;
 use crate::udp::flow::Flow;
+use crate::udp::listening::Listening;
 use crate::udp::socket::Listener;
 
 /// Whose datagrams a flow has: a network, by a number, and both ends.
@@ -30,11 +31,12 @@ pub(crate) struct Flows {
     networks: RefCell<HashMap<Name, u32>>,
     /// Sockets that answer from ports of ranges, while flows use them.
     outlets: RefCell<HashMap<(u32, SocketAddr), Weak<Listener>>>,
+    pub(super) listening: Listening,
     buffer: RefCell<Vec<u8>>,
 }
 
-/// A network, and a Machine in it or an address outside.
-type Source = (u32, u128);
+/// A network, and what the addresses of one caller there have in common.
+type Source = (u32, IpAddr);
 
 /// One flow's place among those of its source; dropping it gives it back.
 pub(super) struct Place {
@@ -42,8 +44,8 @@ pub(super) struct Place {
     source: Source,
 }
 
-/// The longest datagram.
-const LONGEST: usize = 1 << 16;
+/// Room for any datagram.
+const BUFFER: usize = 1 << 16;
 
 impl Flows {
     /// The number of a network.
@@ -56,7 +58,7 @@ impl Flows {
     /// A buffer for any datagram; to be given back.
     pub(super) fn take_buffer(&self) -> Vec<u8> {
         let mut buffer = std::mem::take(&mut *self.buffer.borrow_mut());
-        buffer.resize(LONGEST, 0);
+        buffer.resize(BUFFER, 0);
         buffer
     }
 
@@ -84,9 +86,9 @@ impl Flows {
         }
     }
 
-    /// A place for another flow of a source; none when it has enough.
-    pub(super) fn place(&self, key: &Key) -> Option<Place> {
-        let source = (key.network, machine_of(key.client.ip()));
+    /// A place for another flow of a source; none when it has enough. `public` says that the network is.
+    pub(super) fn place(&self, key: &Key, public: bool) -> Option<Place> {
+        let source = (key.network, source_of(key.client.ip(), public));
         let mut by_source = self.by_source.borrow_mut();
         let count = by_source.entry(source).or_default();
         if *count >= FLOWS_PER_SOURCE {
@@ -126,7 +128,23 @@ impl Flows {
 
     /// Nothing arrives here any more: flows wait shortly for what their Machines still answer.
     pub(crate) fn turn_all_away(&self) {
-        self.by_key.borrow().values().for_each(|flow| flow.leave());
+        self.leave(|_| true);
+    }
+
+    /// Nothing arrives from a network any more, or by other sockets.
+    pub(crate) fn turn_network_away(&self, network: &Name) {
+        let number = self.networks.borrow().get(network).copied();
+        self.leave(|key| Some(key.network) == number);
+    }
+
+    fn leave(&self, leaves: impl Fn(&Key) -> bool) {
+        self.by_key.borrow_mut().retain(|key, flow| {
+            let leaves = leaves(key);
+            if leaves {
+                flow.leave();
+            }
+            !leaves
+        });
     }
 }
 
@@ -137,5 +155,49 @@ impl Drop for Place {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(by_source.remove(&self.source)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(network: u32, client: &str) -> Key {
+        let client = SocketAddr::new(client.parse().unwrap(), 1);
+        Key {
+            network,
+            client,
+            local: client,
+        }
+    }
+
+    /// A Machine has its share whatever addresses of its own it uses, a network outside whatever of its /64; others
+    /// have theirs, and nothing is kept of who has no flow.
+    #[test]
+    fn a_source_has_so_many_flows() {
+        let flows = Flows::default();
+        let outside = |number: u128| key(1, &format!("2001:db8::{number:x}:0:1"));
+        let inside = |number: u128| key(2, &format!("fdaa:0:1:0:2:0:5:{number:x}"));
+        let take = |key: &dyn Fn(u128) -> Key, public| {
+            let numbers = 0..FLOWS_PER_SOURCE as u128;
+            let places = numbers.map(|number| flows.place(&key(number), public).unwrap());
+            places.collect::<Vec<_>>()
+        };
+        let held = [take(&outside, true), take(&inside, false)];
+        assert!(flows.place(&outside(9_999), true).is_none());
+        assert!(flows.place(&inside(9_999), false).is_none());
+        let others = [
+            (key(1, "2001:db8:0:1::1"), true),
+            (key(1, "192.0.2.1"), true),
+            (key(2, "fdaa:0:1:0:2:0:6:1"), false),
+            (key(3, "fdaa:0:1:0:2:0:5:1"), false),
+        ];
+        assert!(
+            others
+                .iter()
+                .all(|(key, public)| flows.place(key, *public).is_some())
+        );
+        drop(held);
+        assert!(flows.by_source.borrow().is_empty());
     }
 }

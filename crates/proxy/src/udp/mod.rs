@@ -12,6 +12,7 @@ mod bounds;
 mod flow;
 mod flows;
 mod held;
+mod listening;
 mod open;
 mod socket;
 mod take;

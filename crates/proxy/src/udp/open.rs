@@ -21,12 +21,18 @@ use crate::worker::Worker;
 
 /// A refusal comes back at once; after this time without one the datagram was taken.
 const REFUSAL_WITHIN: Duration = Duration::from_millis(5);
-/// Between tries: at first, and at most.
-const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
+/// Before the second try. Each pause is twice as long as the one before it.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// At most, where all who wait are for one port.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// At most, where others may wait for their turn.
+const LONGEST_TURN: Duration = Duration::from_millis(5);
 
 /// What became of a first datagram.
 enum Proof {
     Taken,
+    /// Not so far: others, who may be for ports that are there already, have their turn.
+    NotYet,
     /// The Machine takes nothing new.
     Turned,
     Refused(io::Error),
@@ -47,6 +53,7 @@ pub(super) async fn open(
         .saturating_mul(1_000);
     let until = shared.now().saturating_add(patience);
     let app = &target.app;
+    let mut pause = FIRST_PAUSE;
     loop {
         let request = Request {
             port: TransportPort::udp(target.port),
@@ -64,7 +71,7 @@ pub(super) async fn open(
         };
         flow.goes_to(slot.machine());
         let proof = match slot.datagrams(target.port) {
-            Ok(socket) => match prove(worker, flow, &slot, &socket, until).await {
+            Ok(socket) => match prove(worker, flow, &slot, &socket, &mut pause, until).await {
                 Proof::Taken => return Some((slot, Rc::new(socket))),
                 other => other,
             },
@@ -72,11 +79,11 @@ pub(super) async fn open(
         };
         let (code, message) = match proof {
             Proof::Refused(error) => ("PC01", refusal(&slot, target, &error)),
-            _ if shared.now() < until => continue,
-            _ => (
+            Proof::Turned if shared.now() >= until => (
                 "PM05",
                 format!("machine {} did not stay up", slot.machine()),
             ),
+            _ => continue,
         };
         slot.refused();
         shared.log(&app.name, Some(slot.machine()), code, &message, None);
@@ -84,15 +91,16 @@ pub(super) async fn open(
     }
 }
 
-/// Sends the first datagram until it is not refused, or until then.
+/// Sends the first datagram until it is not refused, or until then. Where others may wait for another port of
+/// the same service only once: a port that nobody ever listens on must not keep them.
 async fn prove(
     worker: &Worker,
     flow: &Flow,
     slot: &Slot,
     socket: &UdpSocket,
+    pause: &mut Duration,
     until: Micros,
 ) -> Proof {
-    let [mut pause, longest] = PAUSES;
     while !slot.is_proven() {
         match attempt(flow, socket).await {
             Ok(()) => {
@@ -105,8 +113,13 @@ async fn prove(
         }
         tokio::select! {
             () = flow.turned() => return Proof::Turned,
-            () = sleep(pause) => pause = (pause * 2).min(longest),
+            () = sleep(*pause) => {}
         }
+        if !slot.has_one_port() {
+            *pause = (*pause * 2).min(LONGEST_TURN);
+            return Proof::NotYet;
+        }
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
     }
     Proof::Taken
 }

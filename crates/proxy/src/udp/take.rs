@@ -6,16 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use roost_wire::{Level, Name};
-use tokio::net::UdpSocket;
 use tokio::task::{spawn_local, yield_now};
 
 use crate::applog::Text;
-use crate::budget::Budget;
 use crate::dispatch::{Counted, Inbound};
 use crate::netns::{Netns, RANGES};
 use crate::route::Target;
 use crate::shared::Shared;
-use crate::sockets::Held as Socket;
+use crate::udp::bounds::LONGEST;
 use crate::udp::flow::{self, Fate, Flow};
 use crate::udp::flows::{Key, Place};
 use crate::udp::held::Held;
@@ -39,30 +37,34 @@ pub(crate) struct Taker {
 /// What a flow takes of what there is, given back when dropped.
 struct Room {
     shared: Arc<Shared>,
+    public: bool,
     _counted: Counted,
     _place: Place,
 }
 
 impl Taker {
-    /// Takes what comes to a socket at `at` in a network's namespace.
-    pub(crate) fn new(
-        worker: Rc<Worker>,
-        network: Name,
+    /// Takers of what comes to `at` in a network's namespace, one for each socket there. `mailbox` is the number of
+    /// the worker.
+    pub(crate) fn all(
+        worker: &Rc<Worker>,
+        network: &Name,
         public: bool,
-        netns: Arc<Netns>,
-        (at, socket): (SocketAddr, Socket<UdpSocket>),
-    ) -> io::Result<Self> {
-        let listener = Rc::new(Listener::new(socket, at)?);
-        let number = worker.flows.number(&network);
-        Ok(Self {
-            worker,
-            network,
+        netns: &Arc<Netns>,
+        at: SocketAddr,
+        mailbox: usize,
+    ) -> io::Result<Vec<Self>> {
+        let (sockets, flows) = (&worker.shared.sockets, &worker.flows);
+        let listeners = flows.listening.open(sockets, netns, at, mailbox)?;
+        let taker = |listener| Self {
+            worker: worker.clone(),
+            network: network.clone(),
             public,
-            netns,
-            number,
+            netns: netns.clone(),
+            number: flows.number(network),
             at,
             listener,
-        })
+        };
+        Ok(listeners.into_iter().map(taker).collect())
     }
 
     /// Takes datagrams until dropped.
@@ -92,6 +94,10 @@ impl Taker {
             local: received.local,
         };
         let shared = &self.worker.shared;
+        if datagram.len() > LONGEST {
+            shared.udp.drop_one();
+            return;
+        }
         let known = self.worker.flows.get(&key);
         let Some(known) = known else {
             self.begin(key, datagram);
@@ -116,11 +122,12 @@ impl Taker {
         let Some(target) = inbound.flow_target(worker) else {
             return;
         };
-        let mut held = Held::new(&worker.shared);
-        let room = self.room(&key).filter(|_| held.push(datagram));
-        let (Some(room), Some(outlet)) = (room, self.outlet(&key)) else {
-            self.tell(&target);
-            return;
+        let (room, outlet, held) = match self.prepare(&key, datagram) {
+            Ok(prepared) => prepared,
+            Err(reason) => {
+                self.tell(&target, reason);
+                return;
+            }
         };
         let flow = Rc::new(Flow::new(key, held, worker.shared.now()));
         worker.flows.insert(flow.clone());
@@ -131,37 +138,55 @@ impl Taker {
         });
     }
 
-    /// Room for another flow.
-    fn room(&self, key: &Key) -> Option<Room> {
-        let shared = &self.worker.shared;
-        let most = Budget::flows(shared.max_connections);
-        let place = self.worker.flows.place(key)?;
-        if !shared.has_room(self.public) || !shared.udp.add_flow(most) {
-            return None;
+    /// What another flow needs, or why there is no room for it.
+    fn prepare(
+        &self,
+        key: &Key,
+        datagram: &[u8],
+    ) -> Result<(Room, Rc<Listener>, Held), &'static str> {
+        let room = self.room(key)?;
+        let outlet = self
+            .outlet(key)
+            .map_err(|_| "no socket could be opened to answer it")?;
+        let mut held = Held::new(&self.worker.shared);
+        if !held.push(datagram) {
+            return Err("too much is held for Machines that do not take it yet");
         }
-        Some(Room {
+        Ok((room, outlet, held))
+    }
+
+    fn room(&self, key: &Key) -> Result<Room, &'static str> {
+        let (shared, public) = (&self.worker.shared, self.public);
+        let place = self.worker.flows.place(key, public);
+        let place = place.ok_or("its source has too many flows")?;
+        let most = shared.max_connections;
+        if !shared.has_room(public) || !shared.udp.add_flow(public, most) {
+            return Err("there are too many flows");
+        }
+        Ok(Room {
             shared: shared.clone(),
-            _counted: Counted::new(shared, self.public),
+            public,
+            _counted: Counted::new(shared, public),
             _place: place,
         })
     }
 
     /// What answers: a socket on the port that was called.
-    fn outlet(&self, key: &Key) -> Option<Rc<Listener>> {
+    fn outlet(&self, key: &Key) -> io::Result<Rc<Listener>> {
         if self.at != RANGES {
-            return Some(self.listener.clone());
+            return Ok(self.listener.clone());
         }
-        self.worker.flows.outlet(key, &self.netns).ok()
+        self.worker.flows.outlet(key, &self.netns)
     }
 
-    fn tell(&self, target: &Target) {
+    fn tell(&self, target: &Target, reason: &str) {
         let shared = &self.worker.shared;
         shared.udp.drop_one();
-        if shared.udp.telling.is_due(shared.now()) {
+        if target.app.crowded.is_due(shared.now()) {
             let (client, port) = (target.client, target.port);
             let text = || {
                 Text::from(format!(
-                    "a datagram from {client} to UDP port {port} was dropped: there are too many flows"
+                    "a datagram from {client} to UDP port {port} was dropped: {reason}"
                 ))
             };
             shared.log_with(Level::Warn, &target.app.name, None, Some("RU01"), text);
@@ -171,6 +196,6 @@ impl Taker {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.shared.udp.end_flow();
+        self.shared.udp.end_flow(self.public);
     }
 }
