@@ -106,6 +106,25 @@ def test_a_woken_machine_is_checked_at_once(world: Checked) -> None:
     assert world.result("m1", "passing")["output"].endswith(": 200 OK: ok")
 
 
+def test_what_was_news_is_told_again(world: Checked) -> None:
+    """After `tell` every result comes once more, and the wakes in flight: nobody may have listened
+    when they were told first.
+    """
+    _, address = world.serve("m1")
+    _, sleeping = world.serve("m2")
+    hourly = [check(interval_ms=3_600_000)]
+    world.machine("m1", address, service_checks=hourly)
+    told = world.result("m1", "passing")
+    world.control.call("tell")
+    assert world.result("m1", "passing") == told
+    other = {"port": 5001, "handlers": []}
+    world.machine("m2", sleeping, "stopped", port=other, service_checks=hourly)
+    with world.world.call(1, 5001):
+        world.control.event("wake", machine="m2")
+        world.control.call("tell")
+        assert "wake" in [line["ev"] for line in world.control.events]
+
+
 def test_checks_neither_wake_nor_count(world: Checked) -> None:
     """A sleeper is not checked; a Machine that is only checked has no load and counts as idle."""
     server, address = world.serve("m1")

@@ -344,6 +344,28 @@ def test_a_certificate_that_will_not_come(web: TlsWorld) -> None:
     assert "the authority is broken" in web.code("PT06")["message"]
 
 
+def test_nobody_is_there_who_could_issue(web: TlsWorld) -> None:
+    """While no agent is connected a port with `default_self_signed` shows what it can make, at
+    once; without it the agent is waited for, and issues when it is back.
+    """
+    web.put_machine(HTTPS | {"tls_options": {"default_self_signed": True}}, TLS)
+    web.control.close()
+    made = web.call(anybody=True, patience_s=5).getpeercert(binary_form=True)
+    assert made is not None
+    assert b"self-signed by roost" in made
+    context, sock = web.context(), web.plain(8883)
+    caller = context.wrap_socket(sock, server_hostname=NAME, do_handshake_on_connect=False)
+    waiting = threading.Thread(target=caller.do_handshake)
+    waiting.start()
+    web.again()
+    web.control.event("certificate", app="web", audience="personal")
+    web.issue()
+    waiting.join()
+    assert shown(caller)
+    caller.close()
+    assert "web " in shown(web.call())
+
+
 def test_a_name_that_is_never_issued(web: TlsWorld) -> None:
     """When the answer is the certificate that lacks the name, the caller is refused and it is not
     asked for again; sessions that began with it are resumed."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ class FakeProxy:
         self.refusals: list[dict[str, Any]] = []
         """`certificate_failed`."""
         self.shown: dict[str, list[str]] = {}
+        self.asked: list[str] = []
+        """Every `op`."""
+        self.snapshots: list[int] = []
+        """How much it knew at the end of each."""
+        self.before: dict[str, Callable[[], Awaitable[object]]] = {}
+        """What is done before an `op` is answered."""
         self._server: asyncio.Server | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._changed = asyncio.Condition()
@@ -41,9 +48,13 @@ class FakeProxy:
         """Close the socket and the agent's connection."""
         if self._server is not None:
             self._server.close()
+        self.hang_up()
+        self._path.unlink(missing_ok=True)
+
+    def hang_up(self) -> None:
+        """Close the agent's connection."""
         if self._writer is not None:
             self._writer.close()
-        self._path.unlink(missing_ok=True)
 
     def say(self, ev: str, **fields: Any) -> None:
         """Send an event up."""
@@ -69,6 +80,9 @@ class FakeProxy:
         self.say("hello", protocol=1, version="fake", pid=0)
         while line := await reader.readline():
             message = json.loads(line)
+            if before := self.before.get(message["op"]):
+                await before()
+            self.asked.append(message["op"])
             reply = self._take(message)
             writer.write(json.dumps({"ev": "ack", "seq": message["seq"], **reply}).encode() + b"\n")
             async with self._changed:
@@ -79,6 +93,8 @@ class FakeProxy:
         match message["op"]:
             case "snapshot" if message["stage"] == "begin":
                 self.entities = _nothing()
+            case "snapshot":
+                self.snapshots.append(sum(len(kind) for kind in self.entities.values()))
             case "put" if message["value"]["id"] in self.refuses:
                 return {"error": "the line was not understood"}
             case "put":

@@ -93,6 +93,9 @@ class TlsWorld:
     listener: socket.socket
     elsewhere: Path
     """The router namespace of network 2, of the organization acme."""
+    path: Path
+    """The proxy's control socket."""
+    stack: contextlib.ExitStack
     open: list[socket.socket] = field(default_factory=list)
 
     def context(self, **options: Any) -> ssl.SSLContext:
@@ -125,6 +128,7 @@ class TlsWorld:
     ) -> ssl.SSLSocket:
         """A TLS connection, through its handshake."""
         sock = self._elsewhere(port) if elsewhere else self.plain(port)
+        sock.settimeout(options.get("patience_s", DEADLINE_S))
         context = context or self.context(**options)
         if name is None:
             context.check_hostname = False
@@ -138,6 +142,11 @@ class TlsWorld:
         """The app's Machine with these ports."""
         value = machine("m1", "web", self.machine_ip, ports=list(ports), **more)
         self.control.put("machine", value)
+
+    def again(self) -> None:
+        """The agent, who went away, is back."""
+        self.control = Control(self.path)
+        self.stack.callback(self.control.close)
 
     def accept(self) -> socket.socket:
         """The Machine's next connection."""
@@ -187,6 +196,8 @@ def tls_world(folder: Path, **settings: Any) -> Iterator[TlsWorld]:
             inside=inside,
             listener=stack.enter_context(world.listen(inside)),
             elsewhere=elsewhere,
+            path=folder / "proxy.sock",
+            stack=stack,
         )
         made.put_machine(HTTPS, TLS)
         try:

@@ -477,6 +477,8 @@ impl AppHandle {
         mut early: Option<(Name, u16, TcpStream)>,
         shared: &Shared,
     ) {
+        // First: an agent that hears of a wake may ask at once for all of them.
+        self.list(cell, shared);
         for effect in effects {
             match effect {
                 Effect::Grant(waiter, grant) => {
@@ -508,7 +510,6 @@ impl AppHandle {
                 }
             }
         }
-        self.list(cell, shared);
     }
 
     fn tell_ejected(&self, machine: &Name, code: &str, pause: Micros, shared: &Shared) {

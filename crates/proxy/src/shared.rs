@@ -1,7 +1,7 @@
 //! What all threads share: the table, the apps' routing state, settings, and the way up to the agent.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) phase: Phase,
     /// Who has taken over.
     pub(crate) heir: Heirs,
+    /// Whether an agent is connected: without one no wish comes true.
+    pub(crate) heard: AtomicBool,
     /// Responses that are being compressed.
     pub(crate) coders: AtomicUsize,
     /// Bytes of request bodies that are kept for replays.
@@ -179,6 +181,7 @@ impl Shared {
             lending: AtomicUsize::new(0),
             phase: Phase::new(role),
             heir: Heirs::default(),
+            heard: AtomicBool::new(false),
             coders: AtomicUsize::new(0),
             kept: Kept::default(),
         };

@@ -80,6 +80,8 @@ pub enum Down {
         #[serde(default)]
         drain_ms: u64,
     },
+    /// Say again what was news: wakes in flight, and all results of checks.
+    Tell,
     /// Ask for counters.
     Stats,
     /// End gracefully.

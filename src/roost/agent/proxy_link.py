@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from roost.agent.proxy_peer import ProxyPeer, Shown, Telling
+from roost.agent.proxy_peer import ProxyPeer
+from roost.agent.proxy_words import Shown, Telling
 from roost.clock import Clock
 from roost.control.certificate_desk import CertificateDesk
 from roost.control.public_pool import PublicPool
@@ -122,7 +123,8 @@ class ProxyLink:
     @asynccontextmanager
     async def _a_drain(self) -> AsyncIterator[None]:
         """A drain, which two processes must not both answer."""
-        await self._calm.wait()
+        while not self._calm.is_set():  # Who waited may be late for the next comparison.
+            await self._calm.wait()
         self._drains.add(drain := object())
         try:
             yield
@@ -159,8 +161,9 @@ class ProxyLink:
         return self._peers.get(path) or self._peer(path)
 
     def serve_by(self, path: Path) -> None:
-        """That process is the one that serves."""
+        """That process is the one that serves; what was news before, it tells again."""
         self._serving = self.peer(path)
+        self._serving.say("tell")
 
     def drop(self, path: Path) -> None:
         """That process has ended. The serving one is not dropped."""
@@ -184,18 +187,21 @@ class ProxyLink:
     @asynccontextmanager
     async def _quiet(self) -> AsyncIterator[None]:
         """Nothing new is said while two processes compare what they know: both know the same."""
-        peers = list(self._peers.values())
+        paused: list[ProxyPeer] = []
         self._calm.clear()
         try:
             async with self._drained:
                 await self._drained.wait_for(lambda: not self._drains)
-            for peer in peers:
+            for peer in list(self._peers.values()):
+                await peer.pause()
+                paused.append(peer)
+            for peer in paused:
                 peer.hold_back()
-            for peer in peers:
+            for peer in paused:
                 await peer.stats()
             yield
         finally:
-            for peer in peers:
+            for peer in paused:
                 peer.let_go()
             self._calm.set()
 

@@ -128,6 +128,8 @@ def test_two_processes_are_told_the_same_and_one_decides(tmp_path: Path) -> None
                 await proxy.start()
                 await link.peer(path).connected.wait()
             link.serve_by(home.proxy_sockets[1])
+            # To what it said before nobody listened.
+            await new.until(lambda: "tell" in new.asked)
             await store.commit(Put(machine))
             for proxy in (old, new):
                 await proxy.until(lambda proxy=proxy: machine.id in proxy.entities["machine"])
@@ -148,6 +150,95 @@ def test_two_processes_are_told_the_same_and_one_decides(tmp_path: Path) -> None
                 ("wake", "new"),
                 ("log", "new"),
             ]
+            following.cancel()
+        await old.stop()
+        await new.stop()
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_no_snapshot_is_told_while_two_compare(tmp_path: Path) -> None:
+    """A process that connects anew while another takes over is told everything after that, and
+    never half: what a snapshot does not have is taken away. What changed meanwhile comes too.
+    """
+
+    async def main() -> None:
+        home, store = Home(tmp_path), MemoryStore()
+        home.run.mkdir(parents=True)
+        old, new = FakeProxy(home.proxy_sockets[0]), FakeProxy(home.proxy_sockets[1])
+        link = ProxyLink(
+            store, home, "local", {}, ignore, clock=FakeClock(), public=NO_POOL, desk=no_desk
+        )
+        early, late = a_machine(), a_machine(id="148e1234567891", number=6, ipv4=6)
+        await store.commit(Put(early))
+
+        async def lose_the_old() -> None:
+            old.hang_up()
+            await old.until(lambda: old.asked.count("hello") == 2)
+            await store.commit(Put(late))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert old.asked[-1] == "hello"
+            assert late.id not in new.entities["machine"]
+
+        new.before["take_over"] = lose_the_old
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(link.run())
+            for proxy, path in zip((old, new), home.proxy_sockets, strict=False):
+                await proxy.start()
+                await link.peer(path).connected.wait()
+            await link.take_over(link.peer(home.proxy_sockets[1]), [home.proxy_sockets[0]], 0)
+            for proxy in (old, new):
+                await proxy.until(lambda proxy=proxy: late.id in proxy.entities["machine"])
+            assert old.snapshots == [1, 2]
+            following.cancel()
+        await old.stop()
+        await new.stop()
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_two_compare_after_a_snapshot(tmp_path: Path) -> None:
+    """A takeover waits for a snapshot that is under way, which goes on; drains wait for it."""
+
+    async def main() -> None:
+        home, store = Home(tmp_path), MemoryStore()
+        home.run.mkdir(parents=True)
+        old, new = FakeProxy(home.proxy_sockets[0]), FakeProxy(home.proxy_sockets[1])
+        link = ProxyLink(
+            store, home, "local", {}, ignore, clock=FakeClock(), public=NO_POOL, desk=no_desk
+        )
+        machine = a_machine()
+        await store.commit(Put(machine))
+        goes_on, begun = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            begun.set()
+            await goes_on.wait()
+
+        old.before["snapshot"] = wait
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(link.run())
+            await old.start()
+            await new.start()
+            heir = link.peer(home.proxy_sockets[1])
+            await heir.connected.wait()
+            link.serve_by(home.proxy_sockets[1])
+            await begun.wait()
+            taking = group.create_task(link.take_over(heir, [home.proxy_sockets[0]], 0))
+            await asyncio.sleep(0)
+            draining = group.create_task(link.drain(machine.id, if_idle=True))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert "take_over" not in new.asked
+            assert new.drains == []
+            goes_on.set()
+            await taking
+            assert await draining
+            assert old.snapshots == [1]
+            assert new.asked.index("take_over") < new.asked.index("drain")
             following.cancel()
         await old.stop()
         await new.stop()

@@ -122,6 +122,7 @@ impl Server {
             Ok((stream, _)) => {
                 self.generation += 1;
                 self.session = Some(Session::new(stream, self.shared.phase.role()));
+                self.shared.heard.store(true, Ordering::Relaxed);
             }
             Err(error) => tracing::warn!(%error, "an agent could not connect"),
         }
@@ -131,6 +132,7 @@ impl Server {
         if let Err(error) = exchanged {
             tracing::info!(%error, "the agent is away");
             self.session = None;
+            self.shared.heard.store(false, Ordering::Relaxed);
         }
         while let Some(message) = self.session.as_mut().and_then(Session::next) {
             let ack = self.take(message);
@@ -219,6 +221,7 @@ impl Server {
                 audience,
                 message,
             } => self.shared.tls.failed(app, audience, message),
+            Down::Tell => self.tell(),
             Down::Stats => {
                 let mut stats = report::stats(&self.shared);
                 stats.extend(self.left());
@@ -258,12 +261,17 @@ impl Server {
                 if let Some(seen) = session.snapshot.take() {
                     apply::retain(&self.shared, &seen);
                 }
-                for line in report::all_wakes(&self.shared) {
-                    self.send(&line);
-                }
-                self.shared.checker.tell_all();
+                self.tell();
             }
         }
+    }
+
+    /// Says again what was news, for an agent that did not listen.
+    fn tell(&mut self) {
+        for line in report::all_wakes(&self.shared) {
+            self.send(&line);
+        }
+        self.shared.checker.tell_all();
     }
 
     fn drain(&mut self, seq: u64, machine: &Name, if_idle: bool) -> Option<Ack> {

@@ -1,6 +1,7 @@
 //! All that the proxy has to show to TLS clients, and what it asks the agent for.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -141,6 +142,10 @@ impl Store {
             }
             Choice::Nothing(ended) => Lack::Name(ended),
             Choice::Await(gap) if !self.may_come(shared, wanted, &gap) => Lack::of(&gap),
+            // Without anything else to show, the agent is waited for.
+            Choice::Await(_) if wanted.self_signed && !shared.heard.load(Ordering::Relaxed) => {
+                Lack::Certificate("nobody is there who could issue one".to_owned())
+            }
             Choice::Await(_) => match timeout_at(deadline, self.issued(shared, wanted)).await {
                 Ok(Ok(loaded)) => return Ok(loaded),
                 Ok(Err(lack)) => lack,
