@@ -66,6 +66,11 @@ class Home:
         return tuple(self.run / f"proxy{which}.sock" for which in ("", "-2", "-3", "-4"))
 
     @property
+    def proxy_pid(self) -> Path:
+        """Names the roost-proxy that serves; each process has a file of its own too."""
+        return self.run / "proxy.pid"
+
+    @property
     def database(self) -> Path:
         """The SQLite file."""
         return self.root / "roost.db"

@@ -1,4 +1,6 @@
-"""A pid that still means the process it was written for: pid and start time together."""
+"""A pid that still means the process it was written for: pid, its start time, and this boot of the
+host, after which both may come again.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class PidFile:
-    """One file holding `pid starttime`."""
+    """One file holding `pid starttime boot`."""
 
     path: Path
 
@@ -22,16 +24,20 @@ class PidFile:
         if started is None:
             raise ProcessLookupError(pid)
         fresh = self.path.with_name(self.path.name + ".new")
-        fresh.write_text(f"{pid} {started}\n")
+        fresh.write_text(f"{pid} {started} {_boot()}\n")
         fresh.replace(self.path)
 
     def alive(self) -> int | None:
         """The pid, if that very process still lives (a zombie does not count)."""
         try:
-            pid_text, started = self.path.read_text().split()
+            pid_text, *known = self.path.read_text().split()
+            pid = int(pid_text)
         except (OSError, ValueError):
             return None
-        return int(pid_text) if _start_time(int(pid_text)) == started else None
+        started = _start_time(pid)
+        # Older files have no boot.
+        living = started is not None and known in ([started], [started, _boot()])
+        return pid if living else None
 
     def end(self, signo: int) -> None:
         """Signal it, if it lives, and remove the file."""
@@ -49,3 +55,11 @@ def _start_time(pid: int) -> str | None:
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
+
+
+def _boot() -> str:
+    """Differs after each start of the host (proc_sys_kernel(5), random/boot_id)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"

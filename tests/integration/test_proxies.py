@@ -2,119 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import select
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from roost.agent.proxies import Proxies, ProxyStatus
-from roost.agent.proxy_link import ProxyLink
-from roost.control.certificate_desk import CertificateDesk
-from roost.control.public_pool import NO_POOL
+from roost.daemon.down import end_proxies
 from roost.errors import DeadlineError, RoostError, UnavailableError
 from roost.home import Home
-from roost.proxyctl.client import Message, greeting
+from roost.pidfile import PidFile
+from roost.proxyctl.client import greeting
 from roost.proxyctl.process import processes
-from roost.store.memory import MemoryStore
-from tests.support.agent_rig import TestClock
 from tests.support.fake_heir import REFUSAL
 from tests.support.proxy_control import ROOT
+from tests.support.proxy_daemon import DRAIN_MS, daemon, program, run
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="the proxy enters network namespaces"),
 ]
-
-DRAIN_MS = 60_000
-
-
-@dataclass(frozen=True)
-class World:
-    """What a daemon has of proxies; its clock moves by hand."""
-
-    home: Home
-    clock: TestClock
-    link: ProxyLink
-    proxies: Proxies
-    group: asyncio.TaskGroup
-
-    async def serving(self) -> ProxyStatus:
-        """The process that serves, once it knows everything."""
-        await self.link.connected.wait()
-        return (await self.proxies.status())[0]
-
-    async def fails(self, error: type[RoostError], *, clock_stands: bool) -> str:
-        """What an upgrade says that has to fail."""
-
-        async def trying() -> str:
-            with pytest.raises(error) as raised:
-                await self.proxies.upgrade(DRAIN_MS)
-            return str(raised.value)
-
-        task = self.group.create_task(trying())
-        if not clock_stands:
-            await self.meanwhile(task.done)
-        return await task
-
-    async def meanwhile(self, done: Callable[[], bool]) -> None:
-        """Let time pass until something has happened (at most 10 s of the host's own time)."""
-        async with asyncio.timeout(10):
-            while not done():
-                await self.clock.tick(1)
-                await asyncio.sleep(0)
-
-
-def no_desk() -> CertificateDesk:
-    raise AssertionError
-
-
-async def ignore(_event: Message) -> None:
-    return
-
-
-@asynccontextmanager
-async def daemon(home: Home) -> AsyncIterator[World]:
-    """A daemon's part; the processes outlive it."""
-    store, clock = MemoryStore(), TestClock()
-    link = ProxyLink(store, home, "local", {}, ignore, clock=clock, public=NO_POOL, desk=no_desk)
-    proxies = Proxies(home, clock, link)
-    await proxies.find()
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(link.run()), group.create_task(proxies.supervise())]
-        yield World(home, clock, link, proxies, group)
-        for task in tasks:
-            task.cancel()
-    await store.close()
-
-
-def run(home: Path, test: Callable[[Home], Awaitable[None]]) -> None:
-    """Run a test over an empty ROOST_HOME; no process is left."""
-    made = Home(home)
-    made.run.mkdir(parents=True)
-
-    async def main() -> None:
-        try:
-            async with asyncio.timeout(60):
-                await test(made)
-        finally:
-            for process in processes(made):
-                await process.killed()
-
-    asyncio.run(main())
-
-
-def program(folder: Path, line: str) -> str:
-    """A program that is no proxy."""
-    path = folder / "no-proxy"
-    path.write_text(f"#!/bin/sh\n{line}\n")
-    path.chmod(0o755)
-    return str(path)
 
 
 def test_an_upgrade_is_found_by_the_next_daemon(tmp_path: Path) -> None:
@@ -129,9 +38,12 @@ def test_an_upgrade_is_found_by_the_next_daemon(tmp_path: Path) -> None:
             assert done.before.pid == old.pid != done.after.pid
             await processes(home)[0].ended()
             assert [one.pid for one in await world.proxies.status()] == [done.after.pid]
+            assert PidFile(home.proxy_pid).alive() == done.after.pid
+        home.proxy_pid.unlink()
         async with daemon(home) as world:
             assert (await world.serving()).pid == done.after.pid
             assert len(await world.proxies.status()) == 1
+            assert PidFile(home.proxy_pid).alive() == done.after.pid
 
     run(tmp_path / "h", test)
 
@@ -215,6 +127,27 @@ def test_the_serving_process_is_killed(tmp_path: Path) -> None:
                 lambda: any(one.pid not in (None, killed) for one in processes(home))
             )
             assert (await world.serving()).pid not in (0, killed)
+
+    run(tmp_path / "h", test)
+
+
+def test_a_process_that_nobody_noted_is_found(tmp_path: Path) -> None:
+    """A daemon that died between the start of a process and its pid file leaves one that nothing
+    names but its socket: the next daemon goes on with it, and `down` finds it to end it.
+    """
+
+    async def test(home: Home) -> None:
+        async with daemon(home) as world:
+            old = await world.serving()
+        (home.run / "proxy-1.pid").unlink()
+        async with daemon(home) as world:
+            assert (await world.serving()).pid == old.pid
+            assert processes(home)[0].pid == old.pid
+        (home.run / "proxy-1.pid").unlink()
+        fd = os.pidfd_open(old.pid)
+        end_proxies(home)
+        assert select.select([fd], [], [], 10)[0] == [fd]
+        os.close(fd)
 
     run(tmp_path / "h", test)
 

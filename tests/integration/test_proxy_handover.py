@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,49 @@ def test_elder_refuses_a_version_that_it_does_not_speak(stage: Handovers) -> Non
         heir.say(heir="take", handover=99, version="9", drain_ms=0)
         assert "version 1, not 99" in heir.hear("refuse")["message"]
     talk(stage, listener)
+
+
+def as_a_stranger(folder: Path, name: str, line: bytes) -> str:
+    """What another user gets who says a line to a socket: all of it, or why nothing."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.chdir(folder)
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(name)
+                sock.sendall(line)
+                said = repr(socket.recv_fds(sock, 9, 9))
+        except OSError as error:
+            said = repr(error)
+        finally:
+            os.write(writing, said.encode())
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        return pipe.read()
+
+
+def test_another_user_takes_nothing(stage: Handovers) -> None:
+    """A process of another user that got at the socket gets no word and no sockets; the proxy
+    serves on, and hands over to one of its own.
+    """
+    listener = one_machine(stage)
+    elder = stage.start(standby=False)
+    hand = elder.socket.with_suffix(".hand")
+    assert stat.S_IMODE(hand.stat().st_mode) == stat.S_IMODE(elder.socket.stat().st_mode) == 0o600
+    stage.folder.chmod(0o711)
+    take = b'{"heir":"take","handover":1,"version":"x","drain_ms":0}\n'
+    assert "PermissionError" in as_a_stranger(stage.folder, hand.name, take)
+    hand.chmod(0o666)
+    nothing = ("(b'', [], ", "ConnectionResetError", "BrokenPipeError")
+    assert as_a_stranger(stage.folder, hand.name, take).startswith(nothing)
+    talk(stage, listener)
+    assert take_over(stage.start(), elder) == 10
 
 
 def test_nobody_to_take_over_from(stage: Handovers) -> None:

@@ -24,6 +24,17 @@ def test_reused_pid_is_not_believed(tmp_path: Path) -> None:
     assert file.alive() is None
 
 
+def test_a_pid_of_an_earlier_boot_is_not_believed(tmp_path: Path) -> None:
+    """After a reboot another process may have the same pid and the same time after the boot."""
+    file = PidFile(tmp_path / "pid")
+    file.write(os.getpid())
+    pid, started, boot = file.path.read_text().split()
+    file.path.write_text(f"{pid} {started} {'0' * len(boot)}\n")
+    assert file.alive() is None
+    file.path.write_text(f"{pid} {started}\n")
+    assert os.getpid() == file.alive(), "older daemons wrote no boot"
+
+
 def test_end_kills_and_forgets(tmp_path: Path) -> None:
     """`end` signals that very process and removes the file; twice is fine."""
     process = subprocess.Popen(["sleep", "60"])

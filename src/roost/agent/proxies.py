@@ -7,15 +7,17 @@ serving one has died, or from nobody.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 
+from roost.agent.proxy_found import find, role_of, settled_role
 from roost.agent.proxy_link import ProxyLink
 from roost.agent.proxy_upgrade import ProxyUpgrade, adopt, told
 from roost.clock import Clock
 from roost.errors import ConflictError, RoostError, UnavailableError
 from roost.home import Home
-from roost.proxyctl.client import greeting
+from roost.pidfile import PidFile
 from roost.proxyctl.process import ProxyProcess, processes
 from roost.tasks import SingleFlight
 
@@ -25,8 +27,6 @@ DEFAULT_DRAIN_MS = 3_600_000
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 _HEALTHY_SECONDS = 10.0
-_ROLE_TRIES = 100
-"""How often a process is asked that gives its sockets to one that has ended: it soon sees that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,7 @@ class Proxies:
 
     def __init__(self, home: Home, clock: Clock, link: ProxyLink) -> None:
         self._all = processes(home)
+        self._pid_file = PidFile(home.proxy_pid)
         self._clock = clock
         self._link = link
         self._serving = self._all[0]
@@ -99,7 +100,7 @@ class Proxies:
                 sockets = await upgrade.run()
             except RoostError:
                 if upgrade.taking:
-                    await self._make_sure(old)
+                    await self._make_sure(old, new)
                 raise
             self._serve_by(new)
             await adopt(self._link, new, elders, drain_ms)
@@ -110,15 +111,12 @@ class Proxies:
                 took_ms=round((self._clock.monotonic() - began) * 1000),
             )
 
-    async def _make_sure(self, old: ProxyProcess) -> None:
-        """The new process was ended; should it have served for a moment, the old one drains."""
-        for _ in range(_ROLE_TRIES):
-            if (role := await _role(old)) != "handing":
-                break
-            await self._clock.sleep(_FIRST_PAUSE)
-        if old.pid is not None and role == "draining":
-            log.error("the new roost-proxy was ended after it had taken over; starting another one")
-            await self._start()
+    async def _make_sure(self, old: ProxyProcess, new: ProxyProcess) -> None:
+        """The new process was ended. Should it have served for a moment, it is the serving one
+        that has ended, and another takes its place like any other time.
+        """
+        if await settled_role(old, self._clock) == "draining":
+            self._serve_by(new)
 
     # Details
 
@@ -142,13 +140,15 @@ class Proxies:
     async def _status(self, process: ProxyProcess) -> ProxyStatus:
         peer = self._link.peer(process.socket)
         stats, said = await peer.stats(), peer.greeting
+        left_ms = stats.get("left_ms")
+        role = str(said.get("role", "")) if left_ms is None else "draining"
         return ProxyStatus(
             pid=process.pid or 0,
             version=str(said.get("version", "")),
-            role="serving" if process is self._serving else "draining",
+            role="serving" if process is self._serving else role,
             connections=stats.get("connections", 0),
             waiting=stats.get("waiting", 0),
-            left_ms=stats.get("left_ms"),
+            left_ms=left_ms,
         )
 
     # Keeping one alive
@@ -165,8 +165,8 @@ class Proxies:
             for process in self._all:
                 if process.pid is not None:
                     self._watch(process)
-            if not self._found or self._serving.pid is None:
-                await self._start()
+            async with self._changing:
+                await self._begin()
             pause, began = _FIRST_PAUSE, self._clock.monotonic()
             while True:
                 ended = await self._ends.get()
@@ -192,6 +192,20 @@ class Proxies:
                 self._ends.put_nowait(ended)
         return True
 
+    async def _begin(self) -> None:
+        """Have a process serve, and count what all others have under way: a daemon that ended in
+        the middle of an upgrade may have left one whose heir was another one than that.
+        """
+        if not self._found or self._serving.pid is None:
+            await self._start()
+        elif elders := self._others():
+            try:
+                await told(self._link, self._serving, self._clock)
+            except RoostError as error:
+                log.warning("roost-proxy: %s", error)
+            else:
+                await adopt(self._link, self._serving, elders, DEFAULT_DRAIN_MS)
+
     async def _start(self) -> None:
         """Have a new process serve, which counts what those that drain have under way."""
         elders = [one for one in self._all if one.pid is not None]
@@ -205,40 +219,53 @@ class Proxies:
             return
         try:
             await told(self._link, new, self._clock)
-            paths = [one.socket for one in elders]
-            await self._link.take_over(self._link.peer(new.socket), paths, DEFAULT_DRAIN_MS)
+            await self._inherit(new, elders)
         except RoostError as error:
+            if new.pid is None:
+                log.error("%s", error)  # Nobody counts, but nobody serves either: tried again.
+                return
             log.error("%s; the old ones are ended, so that limits hold", error)
             for process in (*elders, new):
                 await process.killed()
 
+    async def _inherit(self, new: ProxyProcess, elders: list[ProxyProcess]) -> None:
+        """Count what others have under way, then serve; some may leave at that very moment."""
+        while True:
+            paths = [one.socket for one in elders]
+            try:
+                await self._link.take_over(self._link.peer(new.socket), paths, DEFAULT_DRAIN_MS)
+            except RoostError:
+                roles = [(one, await role_of(one)) for one in elders]
+                rest = [one for one, role in roles if role == "draining"]
+                if new.pid is None or len(rest) == len(elders):
+                    raise
+                for one in set(elders) - set(rest):
+                    await one.killed()
+                elders = rest
+            else:
+                return
+
     def _serve_by(self, process: ProxyProcess) -> None:
-        self._serving = process
-        self._link.serve_by(process.socket)
+        self._name(process)
         self._watch(process)
 
-    async def find(self) -> None:
-        """See what an earlier daemon left: one that serves, those that drain, unfinished ones.
+    def _name(self, process: ProxyProcess) -> None:
+        """That process serves: everybody is told."""
+        self._serving = process
+        self._link.serve_by(process.socket)
+        with contextlib.suppress(OSError):  # It may have ended, or the disk be full.
+            self._pid_file.write(process.pid or 0)
 
-        Before the link connects, since the first socket may be that of a process that drains.
+    async def find(self) -> None:
+        """See what an earlier daemon left. Before the link connects, since the first socket may be
+        that of a process that drains.
         """
-        for process in self._all:
-            if process.pid is None:
-                continue
-            match await _role(process):
-                case "draining":
-                    self._link.peer(process.socket)
-                case "handing" if self._found:
-                    self._link.peer(process.socket)
-                case "serving" | "handing":
-                    self._serving = process
-                    self._link.serve_by(process.socket)
-                    self._found = True
-                case role:
-                    log.info(
-                        "ending a roost-proxy that is of no use (pid %s, %s)", process.pid, role
-                    )
-                    await process.killed()
+        found = await find(self._all, self._clock)
+        for process in found.draining:
+            self._link.peer(process.socket)
+        if found.serving is not None:
+            self._found = True
+            self._name(found.serving)
 
     def _watch(self, process: ProxyProcess) -> None:
         async def watch() -> None:
@@ -247,11 +274,3 @@ class Proxies:
 
         assert self._group is not None
         self._group.create_task(watch(), name=f"proxy-alive:{process.socket.stem}")
-
-
-async def _role(process: ProxyProcess) -> str:
-    """What a process says it does; "silent" when it does not answer."""
-    try:
-        return str((await greeting(process.socket)).get("role", "serving"))
-    except RoostError:
-        return "silent"

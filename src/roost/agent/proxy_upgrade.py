@@ -93,8 +93,9 @@ async def told(link: ProxyLink, process: ProxyProcess, clock: Clock) -> None:
     if process.pid is None:
         raise UnavailableError("the new roost-proxy ended at once", hint=_HINT)
     if not peer.connected.is_set():
+        why = f": {peer.trouble}" if peer.trouble else ""
         raise DeadlineError(
-            f"the new roost-proxy was not ready within {_PATIENCE_SECONDS:.0f} s", hint=_HINT
+            f"the new roost-proxy was not ready within {_PATIENCE_SECONDS:.0f} s{why}", hint=_HINT
         )
 
 

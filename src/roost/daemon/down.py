@@ -44,7 +44,7 @@ def down(home: Home, *, keep_machines: bool) -> int:
         holder.end(home)
     else:
         # Without its holder nothing can be entered, but a proxy must not stay without an owner.
-        _end_proxies(home)
+        end_proxies(home)
     if home.run.is_dir():
         shutil.rmtree(home.run, ignore_errors=True)
     said = "Roost is down." if pid or inside else "No Roost was running."
@@ -54,14 +54,15 @@ def down(home: Home, *, keep_machines: bool) -> int:
 
 def teardown(home: Home) -> int:
     """Inside the holder's namespaces: take away everything that is left. Returns 0."""
-    _end_proxies(home)
+    end_proxies(home)
     asyncio.run(_teardown_drivers(home))
     return 0
 
 
-def _end_proxies(home: Home) -> None:
+def end_proxies(home: Home) -> None:
     """The one that serves, and those whose connections still go on."""
     for process in processes(home):
+        process.claim()
         process.end()
 
 

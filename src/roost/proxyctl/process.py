@@ -6,9 +6,12 @@ It runs in a session of its own and outlives the daemon, so that open connection
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -20,14 +23,17 @@ from roost.proxyctl.find import find_proxy
 
 log = logging.getLogger("roost.proxy")
 
+_UCRED = struct.Struct("3i")
+"""struct ucred: pid, uid, gid."""
+
 
 class ProxyProcess:
     """The process with one of a ROOST_HOME's control sockets, if it lives."""
 
-    def __init__(self, home: Home, socket: Path) -> None:
+    def __init__(self, home: Home, number: int) -> None:
         self._home = home
-        self.socket = socket
-        self._pid_file = PidFile(socket.with_suffix(".pid"))
+        self.socket = home.proxy_sockets[number]
+        self._pid_file = PidFile(home.run / f"proxy-{number + 1}.pid")
         self._child: int | None = None
         """Its pid when we started it, until it is reaped: so long nobody else has that pid."""
 
@@ -35,6 +41,14 @@ class ProxyProcess:
     def pid(self) -> int | None:
         """Its pid while it lives."""
         return self._pid_file.alive()
+
+    def claim(self) -> None:
+        """Note who listens on its socket, should a daemon have ended before it noted it (or have
+        noted it elsewhere). Who was connected there is not any more.
+        """
+        if self.pid is None and (pid := _listener(self.socket)) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._pid_file.write(pid)
 
     def start(self, *, standby: bool) -> int:
         """Start it; a standby one serves nothing until it has taken over. Its pid.
@@ -116,4 +130,16 @@ class ProxyProcess:
 
 def processes(home: Home) -> list[ProxyProcess]:
     """All there may be, alive or not."""
-    return [ProxyProcess(home, socket) for socket in home.proxy_sockets]
+    return [ProxyProcess(home, number) for number in range(len(home.proxy_sockets))]
+
+
+def _listener(path: Path) -> int | None:
+    """The process of ours that listens on a Unix socket (SO_PEERCRED, unix(7))."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+        try:
+            sock.connect(str(path))
+        except OSError:
+            return None
+        who = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, _ = _UCRED.unpack(who)
+    return int(pid) if pid > 0 and uid == os.geteuid() else None

@@ -30,7 +30,7 @@ def test_a_newer_program_is_installed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert of_proxy(home).status == "ok"
     process = subprocess.Popen([program, "60"])
     try:
-        PidFile(home.proxy_socket.with_suffix(".pid")).write(process.pid)
+        PidFile(home.run / "proxy-1.pid").write(process.pid)
         assert of_proxy(home).status == "ok"
         program.unlink()
         shutil.copy(sleep, program)

@@ -90,7 +90,8 @@ async fn give(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<Taken> {
         }
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
-    // They have to be known before the workers let go of them.
+    // They have to be known before the workers let go of them: those too that are being opened.
+    settled(shared).await;
     let sockets = shared.sockets.all();
     if shared.turn(Turn::Take) {
         return give_all(shared, channel, drain, sockets).await;
