@@ -48,7 +48,7 @@ class Wakes:
     @property
     def counts(self) -> Counts:
         """For metrics."""
-        return self._budget.counts
+        return self._budget.counts(self._now())
 
     # The proxy and the workers say
 

@@ -99,9 +99,9 @@ class WakeBudget:
         self._next_look = 0
         self._straight = self._queued = self._refused = self._left = 0
 
-    @property
-    def counts(self) -> Counts:
-        """As of now; a slot whose time is over counts until somebody needs it."""
+    def counts(self, now_ms: int) -> Counts:
+        """As of now."""
+        self._expire(now_ms)
         return Counts(
             waiting=len(self.line),
             starting=len(self._slots),
@@ -117,9 +117,10 @@ class WakeBudget:
         """Whether a wake may start now: it has been given a slot before, or gets one because there
         is room and nobody waits. Else call `wait`.
         """
+        self._expire(now_ms)
         if machine in self._slots:
             return True
-        if len(self.line) or not self._room(now_ms) or not self._fits(memory, available):
+        if len(self.line) or not self._room() or not self._fits(memory, available):
             return False
         self._straight += 1
         self._slots[machine] = _Slot(memory, now_ms + SLOT_MS, asked=False)
@@ -169,8 +170,9 @@ class WakeBudget:
         when only memory is short: a big one would never get its turn.
         """
         admitted = []
+        self._expire(now_ms)
         while (first := self.line.first()) is not None:
-            if not self._room(now_ms) or not self._fits(first.memory, available):
+            if not self._room() or not self._fits(first.memory, available):
                 break
             self.line.pop()
             self._queued += 1
@@ -185,6 +187,7 @@ class WakeBudget:
         if now_ms < self._next_look:
             return Look()
         self._next_look = now_ms + LOOK_MS
+        self._expire(now_ms)
         left = [w for w in self.line if now_ms - w.asked_ms >= UNASKED_MS]
         self._left += len(self._take_out(left))
         refused: tuple[Waiting, ...] = ()
@@ -211,13 +214,13 @@ class WakeBudget:
                 late.discard(waiting.app)
                 yield waiting, before
 
-    def _room(self, now_ms: int) -> bool:
-        """Whether a wake may have a slot: users' starts leave it at least one."""
-        if len(self._slots) < self.limits.at_once:
-            return True
-        over = [machine for machine, slot in self._slots.items() if slot.until_ms <= now_ms]
-        for machine in over:
+    def _expire(self, now_ms: int) -> None:
+        """Slots whose time is over count no more, nor does the memory that they were to need."""
+        for machine in [one for one, slot in self._slots.items() if slot.until_ms <= now_ms]:
             del self._slots[machine]
+
+    def _room(self) -> bool:
+        """Whether a wake may have a slot: users' starts leave it at least one."""
         asked = sum(slot.asked for slot in self._slots.values())
         return len(self._slots) - asked < max(1, self.limits.at_once - asked)
 

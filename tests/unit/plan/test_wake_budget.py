@@ -51,12 +51,8 @@ def test_the_limit_holds_and_a_free_slot_goes_to_the_first() -> None:
     assert ["c"] == budget.turn(6, PLENTY)
     assert [] == budget.turn(6, PLENTY)
     assert ask(budget, "c", 7), "its slot is its own"
-    assert (2, 1, 1, 2) == (
-        budget.counts.straight,
-        budget.counts.queued,
-        budget.counts.waiting,
-        budget.counts.starting,
-    )
+    counts = budget.counts(7)
+    assert (2, 1, 1, 2) == (counts.straight, counts.queued, counts.waiting, counts.starting)
 
 
 def test_nobody_overtakes_the_line() -> None:
@@ -83,7 +79,7 @@ def test_no_slot_is_lost(began: bool) -> None:
     assert [] == budget.turn(patience - 1, PLENTY)
     assert ["b"] == budget.turn(patience, PLENTY)
     budget.not_begun("b")
-    assert 0 == budget.counts.starting
+    assert 0 == budget.counts(patience).starting
 
 
 def test_a_worker_that_ends_keeps_the_slot_of_a_running_program() -> None:
@@ -95,6 +91,25 @@ def test_a_worker_that_ends_keeps_the_slot_of_a_running_program() -> None:
     assert not ask(budget, "b")
 
 
+@pytest.mark.parametrize("how", ["admit", "turn", "look"])
+def test_what_is_over_needs_no_memory(how: str) -> None:
+    """A start that nobody tells of any more keeps neither its slot nor its memory, also while there
+    are slots enough: wakes are not refused for it.
+    """
+    available = 256 * MIB + NEED
+    budget = a_budget(at_once=10, floor=256 * MIB, patience_ms=BOOT_MS)
+    for name in "uvw":
+        budget.force(name, NEED, 0)
+        budget.started(name, 0)
+    if how == "admit":
+        assert ask(budget, "a", BOOT_MS, available)
+    else:
+        assert not ask(budget, "a", 0, available)
+        assert how == "turn" or () == budget.look(BOOT_MS, available).refused
+        assert ["a"] == budget.turn(BOOT_MS, available)
+    assert 1 == budget.counts(BOOT_MS).starting
+
+
 def test_users_starts_count_but_do_not_wait() -> None:
     """Starts that users asked for take slots beyond the limit; wakes wait for them, except one."""
     budget = a_budget()
@@ -103,7 +118,7 @@ def test_users_starts_count_but_do_not_wait() -> None:
     assert [True, False] == [ask(budget, name) for name in "ab"]
     budget.over("a")
     assert ["b"] == budget.turn(0, PLENTY)
-    assert 7 == budget.counts.starting
+    assert 7 == budget.counts(0).starting
     assert not ask(budget, "c")
     budget.force("c", NEED, 0)
     assert 0 == len(budget.line), "started by a user, it waits no more"
@@ -135,7 +150,7 @@ def test_who_waits_too_long_for_memory_is_refused() -> None:
     budget.again("b", 4000)
     assert () == budget.look(4999, floor).refused
     assert ["a"] == [waiting.machine for waiting in budget.look(5500, floor).refused]
-    assert 1 == budget.counts.refused
+    assert 1 == budget.counts(5500).refused
     budget.again("b", 6500)
     assert () == budget.look(6500, PLENTY).refused
     assert ["b"] == budget.turn(6500, PLENTY)
@@ -151,7 +166,7 @@ def test_a_wake_that_nobody_awaits_leaves() -> None:
     budget.look(UNASKED_MS, PLENTY)
     budget.over("a")
     assert ["c"] == budget.turn(UNASKED_MS, PLENTY)
-    assert 1 == budget.counts.left
+    assert 1 == budget.counts(UNASKED_MS).left
 
 
 def test_apps_that_wait_long_are_told_once_how_many_are_before() -> None:
@@ -227,7 +242,7 @@ class Crowd(RuleBasedStateMachine):
     @invariant()
     def the_limit_holds(self) -> None:
         held = len(self.starting | self.forced)
-        assert held == self.budget.counts.starting
+        assert held == self.budget.counts(self.now).starting
         assert len(self.starting) <= 3
 
     def teardown(self) -> None:
