@@ -37,9 +37,11 @@ class CertificateRequests:
 
     async def _answer(self, app: str, audience: str) -> None:
         try:
-            issued = await self._desk().issue(app, audience)
-            # The store's watch tells the proxy of a new one; it asked because it has none.
-            self._link.put_certificate(issued)
+            await self._desk().issue(app, audience)
+            # The store's watch tells of a new one, but the proxy may lack one that was kept. As it
+            # is now: it may have been replaced or removed since.
+            if (issued := self._desk().issued(app, audience)) is not None:
+                self._link.put_certificate(issued)
         except RoostError as error:
             self._link.certificate_failed(app, audience, str(error))
         except Exception as error:

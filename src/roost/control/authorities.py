@@ -8,8 +8,7 @@ ends that. Keys are sealed and never leave this process.
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -20,7 +19,7 @@ from roost.control.sealer import Sealer
 from roost.errors import InvalidError, NotFoundError, PreconditionError, UnavailableError
 from roost.model.certificates import Authority, IssuedCertificate
 from roost.pki import pem
-from roost.pki.root import DAY_MS, FLYCAST, INSIDE, Root, Scope, new_root
+from roost.pki.root import DAY_MS, FLYCAST, INSIDE, SKEW_MS, Root, Scope, new_root
 from roost.store.base import Change, Delete, Put
 
 MAX_ROOTS = 4
@@ -51,12 +50,12 @@ class Authorities:
         self._opened: dict[str, Root] = {}
 
     def trusted(self, org: str) -> Sequence[Authority]:
-        """The roots to trust, the one that signs first. Raises NotFoundError (organization)."""
-        slug = self._orgs.get(org).slug
-        found = [stored.record for stored in self._store.find(Authority, "org", slug)]
+        """The roots to trust, the one that signs first. Raises NotFoundError (organization).
+
+        One that has not begun, since it was made while the host's clock was ahead, is none yet.
+        """
         now = self._context.clock.now_ms()
-        living = [one for one in found if now < one.not_after]
-        return sorted(living, key=lambda one: one.number, reverse=True)
+        return [one for one in self._kept(org) if one.created_at - SKEW_MS <= now < one.not_after]
 
     async def ensure(self, org: str) -> Sequence[Authority]:
         """The same, with one made when there is none. Raises also PreconditionError (the
@@ -106,13 +105,8 @@ class Authorities:
 
     async def signer(self, org: str) -> Signer:
         """What issues certificates for callers of an organization. Raises as `ensure`."""
-        trusted = await self.ensure(org)
-        crosses = []
-        for one, before in itertools.pairwise(trusted):
-            if before.number != one.number - 1 or not one.cross:
-                break
-            crosses.append(pem.load_chain(one.cross)[0])
-        return Signer(trusted[0].fingerprint, self._open(trusted[0]), tuple(crosses))
+        newest, *older = await self.ensure(org)
+        return Signer(newest.fingerprint, self._open(newest), tuple(_crosses(newest, older)))
 
     async def succeed(self) -> None:
         """Give each root that ends within a year a successor, and drop those that have ended."""
@@ -154,7 +148,7 @@ class Authorities:
         fingerprint = pem.fingerprint(root.certificate)
         made = Authority(
             org=org,
-            number=found[0].number + 1 if found else 1,
+            number=max((one.number for one in self._kept(org)), default=0) + 1,
             fingerprint=fingerprint,
             certificate=pem.chain_text([root.certificate]),
             cross=pem.chain_text([root.cross]) if root.cross else "",
@@ -165,6 +159,12 @@ class Authorities:
         self._orgs.must_be_open(org)
         await self._store.commit(Put(made, expect=0))
         return made
+
+    def _kept(self, org: str) -> Sequence[Authority]:
+        """All of an organization, the newest first. Raises NotFoundError."""
+        slug = self._orgs.get(org).slug
+        found = [stored.record for stored in self._store.find(Authority, "org", slug)]
+        return sorted(found, key=lambda one: one.number, reverse=True)
 
     def _open(self, record: Authority) -> Root:
         if record.key not in self._opened:
@@ -194,6 +194,17 @@ class Authorities:
                 hint=f"`roost ca show {org}` shows them",
             )
         return matching[0]
+
+
+def _crosses(newest: Authority, older: Sequence[Authority]) -> Iterator[x509.Certificate]:
+    """What leads from the newest root to those before it, as far as they are trusted."""
+    by_subject = {pem.load_chain(one.certificate)[0].subject: one for one in older}
+    one: Authority | None = newest
+    while one is not None and one.cross:
+        cross = pem.load_chain(one.cross)[0]
+        one = by_subject.pop(cross.issuer, None)
+        if one is not None:
+            yield cross
 
 
 def _place(org: str, fingerprint: str) -> str:

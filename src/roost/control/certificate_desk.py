@@ -22,6 +22,10 @@ class CertificateDesk:
         """See `Issuing.issue`."""
         return await self._issuing.issue(app, audience)
 
+    def issued(self, app: str, audience: str) -> IssuedCertificate | None:
+        """What the store has now."""
+        return self._issuing.issued(app, audience)
+
     def key_of(self, record: Certificate | IssuedCertificate) -> str:
         """The private key, PEM. Raises UnavailableError."""
         if isinstance(record, IssuedCertificate):

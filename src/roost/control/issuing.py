@@ -49,7 +49,7 @@ class Issuing:
             self._must_speak_tls(owner)
             self._called(owner, audience)
             signer = await self._authorities.signer(audience)
-            stored = self._store.get(IssuedCertificate, f"{owner.name}/{audience}")
+            stored = self._stored(owner.name, audience)
             names = self._names(owner, audience, signer)
             if stored is not None and self._is_good(stored.record, names, signer):
                 return stored.record
@@ -62,6 +62,11 @@ class Issuing:
                 continue
             return made
         raise ConflictError(f'certificates of app "{app}" are changed by too many at once')
+
+    def issued(self, app: str, audience: str) -> IssuedCertificate | None:
+        """What is kept now, good or not."""
+        stored = self._stored(app, audience)
+        return stored.record if stored is not None else None
 
     def key_of(self, record: IssuedCertificate) -> str:
         """Its private key, PEM. Raises UnavailableError."""
@@ -87,6 +92,9 @@ class Issuing:
         for stored in self._store.scan(IssuedCertificate):
             if stored.record.not_after <= now or self._store.get(App, stored.record.app) is None:
                 await self._drop(stored)
+
+    def _stored(self, app: str, audience: str) -> Stored[IssuedCertificate] | None:
+        return self._store.get(IssuedCertificate, f"{app}/{audience}")
 
     async def _drop(self, stored: Stored[IssuedCertificate]) -> None:
         try:
@@ -115,7 +123,8 @@ class Issuing:
         return record.model_copy(update={"sealed": self._sealer.seal(_place(record), leaf.key)})
 
     def _is_good(self, record: IssuedCertificate, names: tuple[str, ...], signer: Signer) -> bool:
-        fresh = self._context.clock.now_ms() < record.renew_at
+        # One that has not begun was made by a clock that was ahead, and nobody believes it.
+        fresh = record.not_before <= self._context.clock.now_ms() < record.renew_at
         return fresh and record.names == names and record.issuer == signer.fingerprint
 
     def _must_speak_tls(self, owner: App) -> None:

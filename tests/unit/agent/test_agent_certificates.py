@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from roost.control.acting import acting
-from roost.model.certificates import IssuedCertificate
+from roost.control.certificate_desk import CertificateDesk
+from roost.model.certificates import Certificate, IssuedCertificate
 from roost.pki.root import DAY_MS
 from roost.store.base import Put
 from tests.support.agent_rig import AgentRig
@@ -72,6 +73,47 @@ def test_a_refusal_has_a_reason(tmp_path: Path) -> None:
             last = rig.proxy.refusals[-1]
             assert (last["app"], last["audience"]) == ("web", "personal")
             assert "no port with the tls handler" in last["message"]
+        await rig.proxy.stop()
+
+    asyncio.run(main())
+
+
+class Late(CertificateDesk):
+    """Issues, and then the app is gone before anybody hears of it."""
+
+    def __init__(self, rig: AgentRig) -> None:
+        self._rig = rig
+        self._desk = rig.control.certificate_desk
+
+    async def issue(self, app: str, audience: str) -> IssuedCertificate:
+        made = await self._desk.issue(app, audience)
+        await self._rig.control.apps.destroy(app)
+        known = self._rig.proxy.entities
+        await self._rig.proxy.until(lambda: not known["app"] and not known["certificate"])
+        return made
+
+    def issued(self, app: str, audience: str) -> IssuedCertificate | None:
+        return self._desk.issued(app, audience)
+
+    def key_of(self, record: Certificate | IssuedCertificate) -> str:
+        return self._desk.key_of(record)
+
+
+def test_what_is_gone_is_not_shown_again(tmp_path: Path) -> None:
+    """An app that is destroyed while its certificate is being issued leaves none in the proxy."""
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path)
+        await rig.proxy.start()
+        async with rig.running():
+            await served(rig)
+            rig.control.certificate_desk = Late(rig)
+            rig.proxy.say("certificate", app="web", audience="personal")
+            await rig.proxy.until(lambda: "web" not in rig.proxy.entities["app"])
+            rig.proxy.say("certificate", app="none", audience="personal")
+            await rig.proxy.until(lambda: rig.proxy.refusals)
+            assert rig.proxy.refusals[0]["app"] == "none"
+            assert shown(rig) == {}
         await rig.proxy.stop()
 
     asyncio.run(main())

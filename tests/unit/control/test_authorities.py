@@ -12,6 +12,8 @@ from roost.control.authorities import MAX_ROOTS, SUCCEED_MS
 from roost.errors import InvalidError, NotFoundError, PreconditionError, UnavailableError
 from roost.model.access import AuditEntry
 from roost.model.certificates import Authority
+from roost.pki import pem
+from roost.pki.root import DAY_MS
 from roost.store.base import Put
 from tests.support.control_bench import Bench, with_bench
 
@@ -73,6 +75,31 @@ def test_after_a_rotation_both_are_trusted_and_the_new_one_signs(tmp_path: Path)
         await authorities.remove("personal", old.fingerprint[:8].upper())
         assert list(authorities.trusted("personal")) == [new]
         assert (await authorities.signer("personal")).crosses == ()
+
+    with_bench(tmp_path, body)
+
+
+def test_a_root_that_has_not_begun_breaks_no_chain(tmp_path: Path) -> None:
+    """One that was made while the clock was ahead is not trusted yet; who trusts only the root of
+    before believes the next one, then and when the other has begun.
+    """
+
+    async def body(bench: Bench) -> None:
+        authorities, now = bench.control.authorities, bench.clock.ms
+        first = (await authorities.ensure("personal"))[0]
+        bench.clock.ms = now + 30 * DAY_MS
+        early = await authorities.rotate("personal")
+        bench.clock.ms = now
+        assert list(authorities.trusted("personal")) == [first]
+        last = await authorities.rotate("personal")
+        assert list(authorities.trusted("personal")) == [last, first]
+        for moment in (now, now + 30 * DAY_MS):
+            bench.clock.ms = moment
+            signer = await authorities.signer("personal")
+            assert signer.fingerprint == last.fingerprint
+            (cross,) = signer.crosses
+            cross.verify_directly_issued_by(pem.load_chain(first.certificate)[0])
+        assert list(authorities.trusted("personal")) == [last, early, first]
 
     with_bench(tmp_path, body)
 

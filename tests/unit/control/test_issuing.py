@@ -118,6 +118,32 @@ def test_one_is_kept_until_two_thirds_of_its_life(tmp_path: Path) -> None:
     with_bench(tmp_path, body)
 
 
+@pytest.mark.parametrize("rooted", [False, True])
+def test_what_was_made_while_the_clock_was_ahead_is_made_anew(tmp_path: Path, rooted: bool) -> None:
+    """Nobody believes what has not begun: once the clock is right there is another certificate, and
+    another root if that was made then; the app need not wait for the time to come.
+    """
+
+    async def body(bench: Bench) -> None:
+        await web(bench)
+        desk, now = bench.control.certificate_desk, bench.clock.ms
+        if rooted:
+            await desk.roots("personal")
+        bench.clock.ms = now + 30 * DAY_MS
+        early = await desk.issue("web", "personal")
+        bench.clock.ms = now
+        late = await desk.issue("web", "personal")
+        assert late.not_before <= now < late.renew_at < early.not_before
+        assert (late.issuer == early.issuer) == rooted
+        (root,) = await desk.roots("personal")
+        begins = pem.load_chain(root)[0].not_valid_before_utc
+        assert pem.milliseconds(begins) <= now
+        pem.load_chain(late.chain)[0].verify_directly_issued_by(pem.load_chain(root)[0])
+        assert issued(bench) == [late]
+
+    with_bench(tmp_path, body)
+
+
 def test_many_who_ask_at_once_get_the_same(tmp_path: Path) -> None:
     """Compare-and-set: the first to be written counts."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from roost.pki import pem
 from roost.pki.leaf import new_leaf
@@ -60,6 +61,18 @@ def test_who_trusts_an_older_root_believes_the_newest(tmp_path: Path) -> None:
         assert "chain.pem: OK" in verified(tmp_path, root, leaf.chain)
     stranger = new_root("acme", SCOPE, mark="1", now_ms=NOW)
     assert "chain.pem: OK" not in verified(tmp_path, stranger, leaf.chain)
+
+
+def test_a_root_is_for_servers_alone() -> None:
+    """Name constraints bind hosts; mail and code, for which some trust stores believe roots, it may
+    not vouch for at all, nor may one that took its place.
+    """
+    first = new_root("acme", SCOPE, mark="1", now_ms=NOW)
+    second = new_root("acme", SCOPE, mark="2", now_ms=NOW, before=first)
+    assert second.cross is not None
+    for one in (first.certificate, second.certificate, second.cross):
+        usage = one.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
 
 
 def test_a_scope_is_read_back_from_a_root() -> None:
