@@ -6,12 +6,13 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.h2_peer import H2Peer
 from tests.support.handover_load import (
     Backend,
     Load,
@@ -410,6 +411,72 @@ def test_idle_http_client_is_not_surprised(stage: Handovers) -> None:
         assert "connection: close" in client.answer()[0].lower()
     assert client.rest() == b""
     assert elder.left() == 0
+
+
+@pytest.mark.parametrize("h2_backend", [False, True], ids=["http1", "http2"])
+def test_streams_of_http2_end_in_the_elder(stage: Handovers, h2_backend: bool) -> None:
+    """A client in HTTP/2 is told to go by GOAWAY. Its streams, also one that was on its way at that
+    moment, are served by the elder to their end; its next connection is the heir's.
+    """
+    port = {"port": 5000, "handlers": ["http"], "http_options": {"h2_backend": h2_backend}}
+    listener = one_machine(stage, port=port, limits={"type": "requests"})
+    elder = stage.start(standby=False, threads=1)
+    client = H2Peer(call(stage))
+    half = client.fetch("/half")
+    app = Machines(stage, listener, h2_backend)
+    finish = app.half()
+    client.until(lambda: client.streams[half].body == b"ha")
+    heir = stage.start()
+    take_over(heir, elder)
+    raced = client.fetch("/raced")
+    app.answer("/raced")
+    client.until(lambda: client.goaway == 0)
+    new = H2Peer(call(stage))
+    after = new.fetch("/after")
+    Machines(stage, listener, h2_backend).answer("/after")
+    assert new.response(after).body == b"/after"
+    assert new.goaway is None
+    finish()
+    assert client.response(half).body == b"half"
+    assert client.response(raced).body == b"/raced"
+    assert client.end() == 0
+    client.peer.close()
+    assert elder.left() == 0
+    assert heir.stats()["connections"] == 1
+
+
+class Machines:
+    """A Machine's side towards one proxy, in one version of HTTP or the other."""
+
+    def __init__(self, stage: Handovers, listener: socket.socket, h2_backend: bool) -> None:
+        self._stage, self._listener = stage, listener
+        self._h2 = H2Peer(self._accept(), client=False) if h2_backend else None
+
+    def _accept(self) -> Peer:
+        return self._stage.stack.enter_context(Peer(self._listener.accept()[0]))
+
+    def half(self) -> Callable[[], None]:
+        """Answers a request by half; gives what sends the other half."""
+        if self._h2 is None:
+            inside = self._accept()
+            inside.head()
+            inside.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")
+            return lambda: inside.send("lf")
+        h2 = self._h2
+        stream, _ = h2.accept()
+        h2.answer(stream, [(":status", "200")], b"ha", more=True)
+        return lambda: h2.data(stream, b"lf", end=True)
+
+    def answer(self, path: str) -> None:
+        """Answers the next request, which must be for ``path``, with it."""
+        if self._h2 is None:
+            inside = self._accept()
+            assert inside.head().startswith(f"GET {path} ")
+            inside.send(ok(path))
+            return
+        stream, request = self._h2.accept()
+        assert request[":path"] == path
+        self._h2.answer(stream, [(":status", "200")], path.encode())
 
 
 def drains(elder: Proxy, client: Peer) -> None:

@@ -408,9 +408,10 @@ def test_a_client_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
         raw(6, b"12345678"),
         raw(4),
         raw(2, b"\0\0\0\0\0", stream=1),
+        raw(8, b"\0\0\0\1"),
         raw(0x77),
     ],
-    ids=["RST_STREAM", "PING", "SETTINGS", "PRIORITY", "unknown"],
+    ids=["RST_STREAM", "PING", "SETTINGS", "PRIORITY", "WINDOW_UPDATE", "unknown"],
 )
 def test_floods_of_frames_end_the_connection(world: World, frame: bytes) -> None:
     """Frames of no use without end are answered ENHANCE_YOUR_CALM, and the connection is closed."""
@@ -471,6 +472,7 @@ def test_streams_stay_in_the_budget_of_open_files(tmp_path: Path) -> None:
         streams = [client.fetch() for _ in range(room + 4)]
         assert [client.response(stream).reset for stream in streams[room:]] == [7] * 4
         world.counted("connections", room)
+        world.counted("streams", room - 1)
         apps = [world.accept() for _ in range(room)]
         for peer in apps:
             peer.head()

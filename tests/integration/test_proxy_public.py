@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import make_authority
+from tests.support.h2_peer import H2Peer, request_fields
 from tests.support.http_peer import Peer, get, ok
 from tests.support.namespaces import call_inside
 from tests.support.proxy_control import (
@@ -292,6 +293,57 @@ def test_another_host_on_the_connection_is_misdirected(outside: Outside) -> None
     outside.two.setblocking(False)
     with pytest.raises(BlockingIOError):
         outside.two.accept()
+
+
+@pytest.mark.parametrize("way", ["upgrade", "tls"])
+def test_a_stream_for_another_host_is_misdirected(
+    outside: Outside, tmp_path: Path, way: str
+) -> None:
+    """A connection in HTTP/2 belongs to the app that its first name meant: a stream for another one
+    gets 421 (RFC 9110, 15.5.20), reaches nobody, and the streams beside it go on.
+    """
+    authority = make_authority(tmp_path / "ca")
+    with contextlib.ExitStack() as stack:
+        if way == "tls":
+            given = certificate(authority, "one.example", audience=None, app="one")
+            outside.control.put("certificate", given)
+            secure = {"port": 443, "handlers": ["tls", "http"]}
+            address = MACHINES_IP4["one"]
+            outside.control.put("machine", machine("one", "one", address, ports=[HTTP, secure]))
+            context = ssl.create_default_context(cafile=str(authority.file))
+            context.set_alpn_protocols(["h2"])
+            plain = stack.enter_context(outside.call(SHARED4, 443)).sock
+            secured = context.wrap_socket(plain, server_hostname="one.example")
+            client = H2Peer(stack.enter_context(Peer(secured)))
+            first = client.request(authority_fields("one.example"))
+        else:
+            peer = stack.enter_context(outside.call(SHARED4, 80))
+            offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n"
+            peer.send(f"GET / HTTP/1.1\r\nHost: one.example\r\n{offer}\r\n")
+            peer.head()
+            client, first = H2Peer(peer, upgraded=True), 1
+        held = stack.enter_context(accept(outside.one))
+        held.head()
+        for name in ("two.example", "ONE.example.evil", "one.example@two.example"):
+            other = client.request(authority_fields(name))
+            assert client.response(other)[":status"] == ("400" if "@" in name else "421")
+        by_host = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("host", "two.example")]
+        assert client.response(client.request(by_host))[":status"] == "421"
+        again = client.request(authority_fields("One.Example"))
+        beside = stack.enter_context(accept(outside.one))
+        beside.head()
+        beside.send(ok("again"))
+        assert client.response(again).body == b"again"
+        held.send(ok("first"))
+        assert client.response(first).body == b"first"
+    outside.two.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        outside.two.accept()
+
+
+def authority_fields(name: str) -> list[tuple[str, str]]:
+    """The fields of a request for a host."""
+    return [(key, name if key == ":authority" else value) for key, value in request_fields()]
 
 
 @pytest.mark.parametrize("cut", [1, 3, 100, 10_000])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.h2_peer import H2Peer
 from tests.support.http_peer import Peer, get, ok
 from tests.support.proxy_control import (
     Control,
@@ -293,6 +294,44 @@ def test_requests_that_take_too_long_are_reset(stage: Stage) -> None:
     expect_reset(caller)
     expect_reset(tunnel)
     assert waiting.rest() == inside.rest() == b""
+    stage.released()
+
+
+def test_streams_of_http2_are_finished(stage: Stage) -> None:
+    """GOAWAY comes at once; what was begun, or was on its way meanwhile, is answered whole, and
+    then the connection ends in good order. One without streams ends at once.
+    """
+    client, idle = H2Peer(stage.connect(2, 80)), H2Peer(stage.connect(2, 80))
+    idle.ping()
+    begun = client.fetch("/begun")
+    inside = stage.accept()
+    inside.head()
+    inside.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")
+    client.head(begun)
+    stage.control.put("app", an_app([3], LONG))
+    raced = client.fetch("/raced")
+    other = stage.accept()
+    assert other.head().startswith("GET /raced ")
+    client.until(lambda: client.goaway == 0)
+    inside.send("lf")
+    other.send(ok("raced"))
+    assert client.response(begun).body == b"half"
+    assert client.response(raced).body == b"raced"
+    assert client.end() == idle.end() == 0
+    stage.released()
+
+
+def test_streams_of_http2_that_take_too_long_are_reset(stage: Stage) -> None:
+    """After drain_ms the connection is reset with all its streams, and the load goes."""
+    client = H2Peer(stage.connect(2, 80))
+    client.fetch()
+    inside = stage.accept()
+    inside.head()
+    stage.control.put("app", an_app([3], SHORT))
+    with pytest.raises(ConnectionResetError):
+        client.end()
+    assert client.goaway == 0
+    assert inside.rest() == b""
     stage.released()
 
 

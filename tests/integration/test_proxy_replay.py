@@ -8,13 +8,14 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.h2_peer import Fields, H2Peer, request_fields
 from tests.support.http_peer import (
     CLIENT_IP,
     DEADLINE_S,
@@ -762,3 +763,66 @@ def test_by_session(tmp_path: Path) -> None:
         assert values(answered(second, ok()), "fly-replay-cache-status") == ["hit"]
         client.answer()
         made.listeners["b1"].close()
+
+
+# === in HTTP/2 ===
+
+
+@pytest.mark.parametrize("h2_backend", [False, True], ids=["http1", "http2"])
+def test_streams_of_http2_are_replayed(tmp_path: Path, h2_backend: bool) -> None:
+    """A stream's body and trailers come whole to the Machine of another app, whatever both Machines
+    speak; the first one's connection serves the next request.
+    """
+    options = {"http_options": {"h2_backend": h2_backend}}
+    with http_world(tmp_path, port=options) as world:
+        site = Site(world)
+        site.target(port={**HTTP, **options})
+        client = H2Peer(world.client())
+        first: list[Any] = []
+        second: list[Any] = []
+        for path in ("/1", "/2"):
+            fields = request_fields(path, ("te", "trailers"), method="POST")
+            stream = client.request(fields, b"hello", more=True)
+            client.trailers(stream, [("x-sum", "1")])
+            if h2_backend:
+                order = [(":status", "307"), ("fly-replay", "app=b;state=s")]
+                asked, _ = over_http2(first, world.accept, order)
+                replayed, source = over_http2(second, lambda: site.at("b1"), [(":status", "204")])
+            else:
+                asked, _ = over_http1(first, world.accept, replay("app=b;state=s"))
+                answer = "HTTP/1.1 204 No Content\r\n\r\n"
+                replayed, source = over_http1(second, lambda: site.at("b1"), answer)
+            assert (asked, replayed) == ((path, b"hello", "1"), (path, b"hello", "1"))
+            assert source.startswith("instance=m1;")
+            assert client.response(stream)[":status"] == "204"
+        assert world.untouched()
+        assert site.untouched("b1")
+        for listener in site.listeners.values():
+            listener.close()
+
+
+def over_http1(
+    known: list[Peer], accept: Callable[[], Peer], answer: str
+) -> tuple[tuple[str, bytes, str], str]:
+    """Answers a request on the one connection; gives its path, body, trailer and origin."""
+    if not known:
+        known.append(accept())
+    head = known[0].head()
+    size, body, _, trailer, _, _ = known[0].until(b"\r\n\r\n").split(b"\r\n")
+    assert size == b"5"
+    known[0].send(answer)
+    source = "".join(values(head, "fly-replay-src"))
+    return (head.split(" ")[1], body, trailer.decode().removeprefix("x-sum: ")), source
+
+
+def over_http2(
+    known: list[H2Peer], accept: Callable[[], Peer], answer: Fields
+) -> tuple[tuple[str, bytes, str], str]:
+    """As ``over_http1``, in HTTP/2."""
+    if not known:
+        known.append(H2Peer(accept(), client=False))
+    stream, request = known[0].accept()
+    known[0].until(lambda: request.ended)
+    known[0].answer(stream, answer)
+    source = request.get("fly-replay-src") or ""
+    return (request[":path"], request.body, dict(request.trailers)["x-sum"]), source

@@ -71,6 +71,7 @@ class H2Peer:
         self.hold = hold
         self.streams: dict[int, Message] = {}
         self.goaway: int | None = None
+        self.pongs = 0
         self._accepted = 0
         self._unread = b""
         self._greeted = not client
@@ -120,6 +121,13 @@ class H2Peer:
         """Gives a stream up."""
         self.conn.reset_stream(stream, code)
         self.flush()
+
+    def ping(self) -> None:
+        """Returns when the other side has read all that was sent."""
+        pongs = self.pongs
+        self.conn.ping(b"everyone")
+        self.flush()
+        self.until(lambda: self.pongs > pongs)
 
     def take_body(self, stream: int) -> None:
         """Makes room for as much as came."""
@@ -210,6 +218,8 @@ class H2Peer:
                     self.take_body(event.stream_id)
             case h2.events.StreamEnded():
                 self.streams[event.stream_id].ended = True
+            case h2.events.PingAckReceived():
+                self.pongs += 1
             case h2.events.StreamReset():
                 self.streams[event.stream_id].reset = int(event.error_code or 0)
             case _:

@@ -108,20 +108,28 @@ class World:
     open: list[Peer] = field(default_factory=list)
 
     def client(
-        self, data: bytes | str = b"", *, to: str = APP_IP, source: str | None = None
+        self,
+        data: bytes | str = b"",
+        *,
+        to: str = APP_IP,
+        port: int = 80,
+        source: str | None = None,
+        room: int | None = None,
     ) -> Peer:
-        """A new connection to an app, with ``data`` sent on it."""
+        """A new connection to an app, with ``data`` sent on it, and ``room`` for what comes."""
         sock = call_inside(self.netns, lambda: socket.socket(socket.AF_INET6))
+        if room is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         # Kept before it connects: one that is reset at once has to be closed too.
-        peer = self._kept(sock)
+        peer = self.kept(sock)
         sock.bind((source or CLIENT_IP, 0))
-        sock.connect((to, 80))
+        sock.connect((to, port))
         peer.send(data)
         return peer
 
     def accept(self) -> Peer:
         """The Machine's next connection."""
-        return self._kept(self.listener.accept()[0])
+        return self.kept(self.listener.accept()[0])
 
     def add_address(self, address: str) -> None:
         """Another address to call from."""
@@ -160,7 +168,8 @@ class World:
         for peer in self.open:
             peer.close()
 
-    def _kept(self, sock: socket.socket) -> Peer:
+    def kept(self, sock: socket.socket) -> Peer:
+        """One end of a connection that is closed with the world."""
         peer = Peer(sock)
         self.open.append(peer)
         return peer
@@ -175,8 +184,11 @@ def http_world(
     port: dict[str, Any] | None = None,
     listening: bool = True,
     files: int | None = None,
+    memory: int | None = None,
 ) -> Iterator[World]:
-    """A world whose Machine has these limits and whose port 80 has these options."""
+    """A world whose Machine has these limits and whose port 80 has these options; ``files`` and
+    ``memory`` limit the proxy.
+    """
     netns = make_network(folder / "net")
     with contextlib.ExitStack() as stack:
         stack.callback(drop_network, netns)
@@ -184,7 +196,8 @@ def http_world(
         _inside(netns, "ip route add local fdaa:0:1:0:1::/80 dev lo")
         listener = call_inside(netns, lambda: _listen(listening=listening))
         stack.enter_context(listener)
-        process = stack.enter_context(running_proxy(folder / "control", threads=1, files=files))
+        running = running_proxy(folder / "control", threads=1, files=files, memory=memory)
+        process = stack.enter_context(running)
         control = Control(folder / "control")
         stack.callback(control.close)
         control.hello(**(settings or {}))

@@ -135,16 +135,20 @@ def running_proxy(
     threads: int = 2,
     stderr: int | None = None,
     files: int | None = None,
+    memory: int | None = None,
     standby: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A proxy with its control socket at ``path``, killed at the end; ``stderr`` as in Popen,
-    ``files`` limits its open files, ``standby`` has it wait for `take_over`.
+    ``files`` limits its open files, ``memory`` its bytes of data, ``standby`` has it wait for
+    `take_over`.
     """
     command = [str(proxy_binary()), "--control", str(path), "--threads", str(threads)]
     if standby:
         command.append("--standby")
     if files is not None:
         command = ["prlimit", f"--nofile={files}:{files}", *command]
+    if memory is not None:
+        command = ["prlimit", f"--data={memory}:{memory}", *command]
     with subprocess.Popen(command, stderr=stderr) as process:
         try:
             deadline = time.monotonic() + DEADLINE_S

@@ -47,12 +47,12 @@ impl Budget {
         connections / 2
     }
 
-    /// How many of the connections one source may have when nobody says so.
+    /// How many of the connections, or of the streams, one source may have when nobody says so.
     pub(crate) const fn of_a_source(connections: usize) -> usize {
         connections / 2
     }
 
-    /// How many of the connections callers from outside may have.
+    /// How many of the connections, or of the streams, callers from outside may have.
     pub(crate) const fn from_outside(connections: usize) -> usize {
         connections / 2
     }

@@ -138,10 +138,12 @@ fn run_checks(orders: Orders, shared: Weak<Shared>) {
     }
 }
 
-/// The bytes of memory that the host has.
+/// The bytes of memory that the host has, or that the process may have if that is less.
 fn memory() -> u64 {
     let known = rustix::system::sysinfo();
-    (known.totalram as u64).saturating_mul(known.mem_unit.into())
+    let host = (known.totalram as u64).saturating_mul(known.mem_unit.into());
+    let limits = [Resource::Data, Resource::As].map(|limit| getrlimit(limit).current);
+    limits.into_iter().flatten().fold(host, u64::min)
 }
 
 fn new_runtime() -> io::Result<LocalRuntime> {

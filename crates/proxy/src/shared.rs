@@ -66,7 +66,9 @@ pub(crate) struct Shared {
     pub(crate) streams: AtomicUsize,
     /// How many of them memory is there for.
     pub(crate) max_streams: usize,
-    /// Whose they are.
+    /// Whose streams these are.
+    pub(crate) streaming: Arc<Sources>,
+    /// Whose the client connections are.
     pub(crate) sources: Arc<Sources>,
     /// Pipes for bulk.
     pub(crate) pipes: Pipes,
@@ -169,6 +171,7 @@ impl Shared {
             from_outside: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             max_streams: budget.streams,
+            streaming: Arc::default(),
             sources: Arc::default(),
             pipes: Pipes::new(budget.pipes),
             unbound: Unbound::default(),
@@ -295,6 +298,11 @@ impl Shared {
             self.max_streams
         };
         self.has_room(public) && self.streams.load(Ordering::Relaxed) < most
+    }
+
+    /// How many streams beside others one source may have.
+    pub(crate) const fn most_streams_of_a_source(&self) -> usize {
+        Budget::of_a_source(self.max_streams)
     }
 
     /// How many connections one source may have.

@@ -53,6 +53,8 @@ pub(crate) fn stats(shared: &Arc<Shared>) -> BTreeMap<String, u64> {
         ("certificates", shared.tls.len()),
         ("connections", shared.connections.load(Ordering::Relaxed)),
         ("max_connections", shared.max_connections),
+        ("streams", shared.streams.load(Ordering::Relaxed)),
+        ("max_streams", shared.max_streams),
         ("refused_sources", shared.sources.refused()),
         ("held_bytes", shared.held_bytes.load(Ordering::Relaxed)),
         ("from_outside", shared.from_outside.load(Ordering::Relaxed)),

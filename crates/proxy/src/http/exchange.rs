@@ -504,6 +504,11 @@ fn explain(error: &DownloadError) -> Refusal<'static> {
             "PC03",
             "the app reset the connection before it answered",
         ),
+        DownloadError::NoAnswer(ErrorKind::InvalidData) => Refusal::plain(
+            400,
+            "the app speaks HTTP/2, in which the request has no form: a byte in its path or host must be \
+             encoded, or it opens a WebSocket without a key",
+        ),
         DownloadError::NoAnswer(_) => Refusal::coded(
             502,
             "PU02",

@@ -23,7 +23,7 @@ pub(super) struct Link {
 /// What the Machine speaks.
 pub(super) enum MachineSide {
     Http1(TcpStream),
-    Http2(RefCell<MachineStream>),
+    Http2(Box<RefCell<MachineStream>>),
 }
 
 /// Why there is no link.
@@ -74,11 +74,14 @@ impl Link {
             Err(PeerError::Handshake(message)) => {
                 return Err(NoLink::Refused(Refusal::coded(502, "PU01", message)));
             }
+            Err(PeerError::Crowded(message)) => {
+                return Err(NoLink::Refused(Refusal::coded(503, "PC06", message)));
+            }
         };
         if let Some(reason) = why_not_upgrade(wish.facts, &stream) {
             return Err(NoLink::Refused(Refusal::coded(502, "PU04", reason)));
         }
-        let stream = MachineSide::Http2(RefCell::new(stream));
+        let stream = MachineSide::Http2(Box::new(RefCell::new(stream)));
         Ok(Self { stream, used })
     }
 
@@ -86,11 +89,11 @@ impl Link {
     /// it did nothing about it, or because an unused connection swallowed no more than a copy of it by
     /// ending at that moment.
     pub(super) fn may_send_again(&self, method: Method) -> bool {
-        let untouched = match &self.stream {
-            MachineSide::Http1(_) => false,
-            MachineSide::Http2(stream) => stream.borrow().is_unprocessed(),
-        };
-        untouched || (self.used && method.may_repeat())
+        let repeatable = self.used && method.may_repeat();
+        match &self.stream {
+            MachineSide::Http1(_) => repeatable,
+            MachineSide::Http2(stream) => stream.borrow().may_send_again(repeatable),
+        }
     }
 
     /// Keeps what can carry another request, after `slot` was given back.

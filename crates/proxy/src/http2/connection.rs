@@ -1,6 +1,6 @@
 //! One client connection in HTTP/2, from its preface to its end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,8 +17,9 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use super::Opening;
 use super::call;
+use super::meter::Side;
 use super::room::{Room, Rooms};
-use super::wire::Wire;
+use super::wire::{Seen, Wire};
 use crate::client::ClientStream;
 use crate::http::ending::{self, Ending};
 use crate::http::{Activity, Manner, Watchdog};
@@ -58,9 +59,7 @@ enum Phase {
 struct Serving<S: ClientStream> {
     shared: Rc<Shared>,
     connection: Connection<Wire<S>, Bytes>,
-    fault: Rc<Cell<Option<Reason>>>,
-    /// Nothing more can be written at present.
-    full: Rc<Cell<bool>>,
+    seen: Rc<Seen>,
     rooms: Rooms,
     streams: JoinSet<Arc<Room>>,
     /// The rooms of streams that are served, and whose heads may not have left.
@@ -75,7 +74,7 @@ struct Serving<S: ClientStream> {
 /// Serves a connection until it ends.
 pub(super) async fn serve<S: ClientStream>(shared: Rc<Shared>, stream: S, opening: Opening) {
     let lent = Rc::new(RefCell::new(stream));
-    let wire = Wire::new(lent.clone(), opening.first, opening.planted);
+    let wire = Wire::new(lent.clone(), Side::Client, opening.first, opening.planted);
     let ending = {
         let serving = std::pin::pin!(run(shared.clone(), wire));
         shared.target.group.unless_over(serving).await
@@ -87,16 +86,15 @@ pub(super) async fn serve<S: ClientStream>(shared: Rc<Shared>, stream: S, openin
 }
 
 async fn run<S: ClientStream>(shared: Rc<Shared>, wire: Wire<S>) -> Ending {
-    let (fault, full) = (wire.fault(), wire.full());
+    let seen = wire.seen();
     let max_streams = shared.worker.config().settings.http2_max_streams;
     let handshake = builder(max_streams).handshake(wire);
     match timeout(shared.manner.times.head, handshake).await {
         Ok(Ok(connection)) => {
             let serving = Serving {
                 connection,
-                fault,
-                full,
-                rooms: Rooms::new(&shared.worker.shared, shared.target.public),
+                seen,
+                rooms: Rooms::new(&shared.worker.shared),
                 streams: JoinSet::new(),
                 leaving: Vec::new(),
                 max_streams: max_streams as usize,
@@ -127,6 +125,8 @@ fn builder(max_streams: u32) -> Builder {
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD as u32)
         .max_concurrent_streams(max_streams)
+        // What a client had sent already when its stream was reset is no mistake of its own.
+        .max_concurrent_reset_streams(max_streams as usize)
         .enable_connect_protocol();
     builder
 }
@@ -148,7 +148,7 @@ impl<S: ClientStream> Serving<S> {
                 Poll::Pending => break,
             }
         }
-        if !self.full.get() {
+        if self.seen.full_since().is_none() {
             // The library has written all heads that it was given.
             self.leaving.clear();
         }
@@ -165,7 +165,7 @@ impl<S: ClientStream> Serving<S> {
     }
 
     fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        let Some(room) = self.rooms.take() else {
+        let Some(room) = self.rooms.take(&self.shared.target) else {
             return respond.send_reset(Reason::REFUSED_STREAM);
         };
         let shared = self.shared.clone();
@@ -184,7 +184,7 @@ impl<S: ClientStream> Serving<S> {
         let (limit, activity) = (self.shared.manner.times.idle, Some(&self.activity));
         let expired = self.watchdog.poll_expired(cx, limit, activity).is_ready();
         let wanted = match self.phase {
-            Phase::Open | Phase::Closing if self.fault.get().is_some() => Phase::Last,
+            Phase::Open | Phase::Closing if self.seen.fault().is_some() => Phase::Last,
             Phase::Open if expired => Phase::Closing,
             Phase::Open if self.shared.worker.is_ending(&self.shared.target) => Phase::Closing,
             phase => phase,
@@ -217,7 +217,7 @@ impl<S: ClientStream> Serving<S> {
             Phase::Open => {}
             Phase::Closing => self.connection.graceful_shutdown(),
             Phase::Last => {
-                let fault = self.fault.get().unwrap_or(Reason::ENHANCE_YOUR_CALM);
+                let fault = self.seen.fault().unwrap_or(Reason::ENHANCE_YOUR_CALM);
                 self.connection.abrupt_shutdown(fault);
             }
         }

@@ -14,10 +14,10 @@ use roost_http1::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::carried::Busy;
 use super::inflow::{Form, Inflow, write_field};
 use super::outflow::{Body, Outflow};
-use super::peers::Busy;
-use super::{broken, headers, path_of, websocket};
+use super::{Unsendable, broken, headers, path_of, websocket};
 
 /// A request and its response, written and read as on a connection of HTTP/1.1. When it is dropped before
 /// both are complete, the Machine is told.
@@ -27,8 +27,21 @@ pub(crate) struct MachineStream {
     sending: Sending,
     receiving: Receiving,
     asked: Asked,
-    unprocessed: bool,
-    _busy: Busy,
+    end: End,
+    busy: Busy,
+}
+
+/// How a request ended that got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With the connection, if at all.
+    Lost,
+    /// The Machine said that it did nothing about it.
+    Unprocessed,
+    /// The Machine ended it, and may have done something.
+    Reset,
+    /// It has no form in HTTP/2.
+    Unsendable,
 }
 
 #[derive(Debug)]
@@ -47,7 +60,7 @@ enum Receiving {
     Interim(ResponseFuture, Vec<u8>),
     Body(Inflow),
     /// The request could not be sent.
-    Failed,
+    Failed(io::ErrorKind),
 }
 
 /// What the form of the response depends on.
@@ -65,15 +78,19 @@ impl MachineStream {
             sending: Sending::Head,
             receiving: Receiving::Nothing,
             asked: Asked::default(),
-            unprocessed: false,
-            _busy: busy,
+            end: End::Lost,
+            busy,
         }
     }
 
-    /// The Machine said that it did nothing about the request, so that it may be sent again whatever its
-    /// method is (RFC 9113, 8.7).
-    pub(crate) fn is_unprocessed(&self) -> bool {
-        self.unprocessed
+    /// Whether a request without an answer may be sent again: whatever its method is when the Machine did
+    /// nothing about it (RFC 9113, 8.7), and when its connection ended, if it is `repeatable`.
+    pub(crate) fn may_send_again(&self, repeatable: bool) -> bool {
+        match self.end {
+            End::Unprocessed => true,
+            End::Lost => repeatable,
+            End::Reset | End::Unsendable => false,
+        }
     }
 
     /// The Machine lets streams be opened for a WebSocket (RFC 8441, 3).
@@ -83,8 +100,11 @@ impl MachineStream {
 
     fn write_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.send_head(bytes);
-        if written.is_err() {
-            self.receiving = Receiving::Failed;
+        if let Err(error) = &written {
+            if Unsendable::reason(error).is_some() {
+                self.end = End::Unsendable;
+            }
+            self.receiving = Receiving::Failed(error.kind());
         }
         written
     }
@@ -107,12 +127,13 @@ impl MachineStream {
         let ends = matches!(body, Body::Done);
         match self.connection.send_request(request, ends) {
             Ok((response, flow)) => {
+                self.busy.begin(response.stream_id().as_u32());
                 self.receiving = Receiving::Head(response);
                 self.sending = Sending::Body(Outflow::new(flow, body));
                 Ok(end)
             }
             Err(error) => {
-                self.unprocessed = true;
+                self.end = End::Unprocessed;
                 Err(broken(error))
             }
         }
@@ -122,7 +143,8 @@ impl MachineStream {
     fn connect(&mut self, head: &RequestHead<'_, '_>) -> io::Result<(Request<()>, Body)> {
         let mut request = translate(head)?;
         let key = request.headers_mut().remove(websocket::KEY);
-        self.asked.key = key.map(|key| key.as_bytes().to_vec());
+        let key = key.ok_or(Unsendable("a WebSocket without Sec-WebSocket-Key"))?;
+        self.asked.key = Some(key.as_bytes().to_vec());
         *request.method_mut() = Method::CONNECT;
         let protocol = Protocol::from_static(websocket::PROTOCOL);
         request.extensions_mut().insert(protocol);
@@ -131,8 +153,13 @@ impl MachineStream {
 
     /// What goes wrong before the response is there.
     fn fail(&mut self, error: h2::Error) -> io::Error {
-        let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-        self.unprocessed = error.is_remote() && (refused || error.is_go_away());
+        let refused = error.reason() == Some(Reason::REFUSED_STREAM);
+        self.end = match (error.is_remote(), error.is_reset()) {
+            (true, true) if refused => End::Unprocessed,
+            (true, false) if error.is_go_away() => End::Unprocessed,
+            (_, true) => End::Reset,
+            (_, false) => End::Lost,
+        };
         broken(error)
     }
 
@@ -143,6 +170,7 @@ impl MachineStream {
         };
         if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
             let interim = interim.map_err(|error| self.fail(error))?;
+            self.busy.read_head();
             let text = interim_head(&interim);
             if let Receiving::Head(response) =
                 std::mem::replace(&mut self.receiving, Receiving::Nothing)
@@ -152,6 +180,7 @@ impl MachineStream {
             return Poll::Ready(Ok(()));
         }
         let response = ready!(Pin::new(response).poll(cx)).map_err(|error| self.fail(error))?;
+        self.busy.read_head();
         self.receiving = Receiving::Body(self.asked.answer(response));
         Poll::Ready(Ok(()))
     }
@@ -166,9 +195,10 @@ fn interim_head(response: &Response<()>) -> Vec<u8> {
 
 impl Asked {
     /// A response, from its head on.
-    fn answer(&self, response: Response<RecvStream>) -> Inflow {
+    fn answer(&self, mut response: Response<RecvStream>) -> Inflow {
         let accepted = self.key.as_ref().filter(|_| response.status().is_success());
         let (mut text, form) = if let Some(key) = accepted {
+            response.headers_mut().remove(websocket::ACCEPT);
             (switching(key), Form::Plain)
         } else {
             let mut text = status_line(response.status());
@@ -219,9 +249,10 @@ fn write_fields<B>(response: &Response<B>, text: &mut Vec<u8>) {
     }
 }
 
-fn translate(head: &RequestHead<'_, '_>) -> io::Result<Request<()>> {
+fn translate(head: &RequestHead<'_, '_>) -> Result<Request<()>, Unsendable> {
     let mut request = Request::new(());
-    *request.method_mut() = head.method().parse().map_err(io::Error::other)?;
+    let method = head.method().parse();
+    *request.method_mut() = method.map_err(|_| Unsendable("a method that HTTP/2 does not have"))?;
     *request.uri_mut() = uri_of(head)?;
     *request.version_mut() = http::Version::HTTP_2;
     for (name, value) in head.end_to_end() {
@@ -233,12 +264,13 @@ fn translate(head: &RequestHead<'_, '_>) -> io::Result<Request<()>> {
     Ok(request)
 }
 
-fn uri_of(head: &RequestHead<'_, '_>) -> io::Result<Uri> {
+fn uri_of(head: &RequestHead<'_, '_>) -> Result<Uri, Unsendable> {
     let uri = Uri::builder()
         .scheme("http")
         .authority(head.called_host().unwrap_or_default())
         .path_and_query(path_of(head));
-    uri.build().map_err(io::Error::other)
+    let invalid = Unsendable("a byte in the path or in Host that must be encoded");
+    uri.build().map_err(|_| invalid)
 }
 
 fn body_of(framing: RequestFraming) -> Body {
@@ -259,9 +291,7 @@ impl AsyncRead for MachineStream {
         loop {
             match &mut this.receiving {
                 Receiving::Nothing => return Poll::Pending,
-                Receiving::Failed => {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-                }
+                Receiving::Failed(kind) => return Poll::Ready(Err((*kind).into())),
                 Receiving::Head(_) => ready!(this.poll_head(cx))?,
                 Receiving::Body(body) => return body.poll_read(cx, out),
                 Receiving::Interim(_, text) => {

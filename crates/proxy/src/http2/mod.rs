@@ -23,8 +23,10 @@ use crate::worker::Worker;
 
 mod answer;
 mod call;
+mod carried;
 mod connection;
-mod greeting;
+mod dial;
+mod frames;
 mod half;
 mod headers;
 mod hpack;

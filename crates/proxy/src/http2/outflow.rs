@@ -125,6 +125,8 @@ impl Outflow {
             }
             (ends, _) => self.send(data, ends)?,
         }
+        // What was asked for the lines goes back: others on the connection may need it.
+        self.to.reserve_capacity(0);
         Poll::Ready(Ok(used))
     }
 

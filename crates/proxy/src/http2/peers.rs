@@ -1,37 +1,34 @@
 //! Connections to Machines that speak HTTP/2, of one worker thread.
 //!
 //! Requests to a Machine share a connection as far as the Machine allows; those who come while one is opened
-//! wait for it. A connection that carries nothing is closed after a few seconds, so that a Machine that is
-//! put to sleep has none open.
+//! wait for it, and share its failure. A connection that carries nothing is closed after a few seconds, so that
+//! a Machine that is put to sleep has none open, and at once when it takes nothing either.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
-use roost_http1::MAX_HEAD;
+use h2::client::SendRequest;
 use roost_wire::Name;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
-use super::greeting::{Greeted, Greeting};
+use super::carried::{Busy, Carried};
+use super::dial::{self, MAX_STREAMS};
 use super::machine::MachineStream;
+use super::wire::Seen;
 use crate::route::{ConnectError, Slot};
 
 /// How often the connections are looked through in the time that one may carry nothing.
 const TICKS: u32 = 4;
-/// Streams of a connection: clients that do not take their responses must not hold up the others on it.
-const MAX_STREAMS: u32 = 128;
-/// Bytes of one response that may be here and not with the client.
-const STREAM_WINDOW: u32 = 64 * 1024;
-/// The same, for all responses of a connection.
-const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
-/// Bytes of one request that may be here and not with the Machine.
-const SEND_BUFFER: usize = 64 * 1024;
+/// Connections to one port of a Machine. Only where a Machine takes few requests on each there are several.
+const MAX_PER_PLACE: usize = 256;
+/// Connections of one thread beyond which none rests.
+const MAX_IN_ALL: usize = 2048;
+/// A connection on which nothing could be written for so long gets no new requests.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// The connections of one worker thread.
 #[derive(Debug, Default)]
@@ -41,9 +38,9 @@ pub(crate) struct Peers {
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_machine: HashMap<Name, Vec<Peer>>,
+    by_place: HashMap<Place, Vec<Peer>>,
     /// Those that are being opened.
-    opening: HashMap<Place, Rc<Notify>>,
+    opening: HashMap<Place, Rc<Attempt>>,
     sweeping: bool,
 }
 
@@ -55,24 +52,31 @@ struct Place {
     internal_port: u16,
 }
 
-#[derive(Debug)]
-struct Peer {
-    place: Place,
-    connection: SendRequest<Bytes>,
-    streams: Rc<Cell<usize>>,
-    quiet_ticks: u32,
+/// A connection that is being opened: what others wait for.
+#[derive(Debug, Default)]
+struct Attempt {
+    done: Notify,
+    failed: OnceCell<PeerError>,
 }
 
-/// Counts a stream while it lives.
+/// A connection.
 #[derive(Debug)]
-pub(super) struct Busy(Rc<Cell<usize>>);
+pub(super) struct Peer {
+    pub(super) connection: SendRequest<Bytes>,
+    pub(super) carried: Rc<Carried>,
+    pub(super) seen: Rc<Seen>,
+    pub(super) quiet_ticks: u32,
+}
 
 /// Why there is no connection.
+#[derive(Debug, Clone)]
 pub(crate) enum PeerError {
     /// The Machine was not reached.
     Connect(ConnectError),
     /// It was, and does not speak HTTP/2.
     Handshake(String),
+    /// It has as many as it may have, and takes no more requests on them.
+    Crowded(String),
 }
 
 /// The bounds of a new connection.
@@ -87,9 +91,8 @@ pub(crate) struct Patience {
 impl Peers {
     /// Forgets the connections to a Machine; they close when what they carry has ended.
     pub(crate) fn purge(&self, machine: &str) {
-        // Dropped outside: the last hold on a connection wakes its task.
-        let gone = self.inner.borrow_mut().by_machine.remove(machine);
-        drop(gone);
+        let mut inner = self.inner.borrow_mut();
+        inner.by_place.retain(|place, _| *place.machine != *machine);
     }
 
     /// A place for one request to the Machine of `slot`, and whether its connection was there before.
@@ -100,115 +103,98 @@ impl Peers {
     ) -> Result<(MachineStream, bool), PeerError> {
         let place = Place::of(slot);
         loop {
-            if let Some(stream) = self.inner.borrow_mut().take(&place) {
+            if let Some(stream) = self.inner.borrow_mut().take(&place)? {
                 return Ok((stream, true));
             }
-            let opening = self.inner.borrow().opening.get(&place).cloned();
-            match opening {
-                Some(opening) => opening.notified().await,
-                None => break,
+            let attempt = self.inner.borrow().opening.get(&place).cloned();
+            let Some(attempt) = attempt else { break };
+            attempt.done.notified().await;
+            if let Some(error) = attempt.failed.get() {
+                return Err(error.clone());
             }
         }
         let opening = Opening::begin(&self.inner, &place);
-        let stream = slot.connect().await.map_err(PeerError::Connect)?;
-        let connection = greet(stream, patience.greeting).await?;
-        let streams = Rc::<Cell<usize>>::default();
-        let busy = Busy::new(&streams);
-        let peer = Peer {
-            place,
-            connection: connection.clone(),
-            streams,
-            quiet_ticks: 0,
-        };
-        self.keep(peer, patience.rest);
+        let peer = opening.outcome(dial::open(slot, patience.greeting).await)?;
+        let stream = peer.stream();
+        self.keep(place, peer, patience.rest);
         drop(opening);
-        Ok((MachineStream::new(connection, busy), false))
+        Ok((stream, false))
     }
 
-    fn keep(&self, peer: Peer, rest: Duration) {
+    fn keep(&self, place: Place, peer: Peer, rest: Duration) {
         let mut inner = self.inner.borrow_mut();
-        let machine = peer.place.machine.clone();
-        inner.by_machine.entry(machine).or_default().push(peer);
+        inner.make_room();
+        inner.by_place.entry(place).or_default().push(peer);
         if !std::mem::replace(&mut inner.sweeping, true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(&self.inner), rest));
         }
     }
 }
 
-/// Begins HTTP/2 on a new connection, and waits until the Machine answers in it.
-async fn greet(stream: TcpStream, patience: Duration) -> Result<SendRequest<Bytes>, PeerError> {
-    let greeting = Rc::<Greeting>::default();
-    let greeted = Greeted::new(stream, greeting.clone());
-    let handshake = builder().handshake(greeted).await;
-    let (connection, driver) = handshake.map_err(|error| failed(&error.to_string()))?;
-    let ended = greeting.clone();
-    tokio::task::spawn_local(async move {
-        if let Err(error) = driver.await {
-            tracing::debug!(%error, "a connection to a Machine in HTTP/2");
-        }
-        ended.end();
-    });
-    match timeout(patience, greeting.wait()).await {
-        Ok(true) => Ok(connection),
-        Ok(false) => Err(failed("it answered in something else, or closed")),
-        Err(_) => Err(failed("it did not answer in time")),
-    }
-}
-
-fn failed(reason: &str) -> PeerError {
-    PeerError::Handshake(format!(
-        "the app did not begin HTTP/2 without TLS, which `h2_backend` asks for: {reason}"
-    ))
-}
-
-fn builder() -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .enable_push(false)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(MAX_HEAD as u32);
-    builder
-}
-
 impl Inner {
     /// A stream on a connection that has room for one.
-    fn take(&mut self, place: &Place) -> Option<MachineStream> {
-        let peers = self.by_machine.get_mut(&place.machine)?;
-        peers.retain_mut(|peer| peer.place == *place && peer.is_open());
-        let peer = peers.iter().find(|peer| peer.has_room())?;
-        let busy = Busy::new(&peer.streams);
-        Some(MachineStream::new(peer.connection.clone(), busy))
+    fn take(&mut self, place: &Place) -> Result<Option<MachineStream>, PeerError> {
+        let Some(peers) = self.by_place.get_mut(place) else {
+            return Ok(None);
+        };
+        peers.retain_mut(|peer| peer.is_open() && (peer.is_busy() || peer.has_room()));
+        let free = peers.iter().find(|peer| peer.has_room());
+        if free.is_none() && peers.len() >= MAX_PER_PLACE {
+            return Err(place.crowded());
+        }
+        Ok(free.map(Peer::stream))
+    }
+
+    /// Drops those that carry nothing when there are too many.
+    fn make_room(&mut self) {
+        let count: usize = self.by_place.values().map(Vec::len).sum();
+        if count >= MAX_IN_ALL {
+            self.retain(|peer| peer.is_busy());
+        }
     }
 
     /// Drops what carries nothing for too long; true when the sweeper may end.
     fn sweep(&mut self) -> bool {
-        self.by_machine.retain(|_, peers| {
-            peers.retain_mut(Peer::is_wanted);
+        self.retain(Peer::is_wanted);
+        self.sweeping = !self.by_place.is_empty();
+        !self.sweeping
+    }
+
+    fn retain(&mut self, mut wanted: impl FnMut(&mut Peer) -> bool) {
+        self.by_place.retain(|_, peers| {
+            peers.retain_mut(&mut wanted);
             !peers.is_empty()
         });
-        self.sweeping = !self.by_machine.is_empty();
-        !self.sweeping
     }
 }
 
 impl Peer {
-    /// Neither ended nor about to: who sends GOAWAY takes no more.
+    fn stream(&self) -> MachineStream {
+        MachineStream::new(self.connection.clone(), Busy::new(&self.carried))
+    }
+
+    /// Neither ended nor about to: who sends GOAWAY takes no more, and who reads nothing neither.
     fn is_open(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        !matches!(self.connection.poll_ready(&mut cx), Poll::Ready(Err(_)))
+        let full = self.seen.full_since();
+        let stuck = full.is_some_and(|since| since.elapsed() > STUCK);
+        !stuck && !matches!(self.connection.poll_ready(&mut cx), Poll::Ready(Err(_)))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.carried.count() > 0
     }
 
     fn has_room(&self) -> bool {
         let most = self.connection.current_max_send_streams();
-        self.streams.get() < most.min(MAX_STREAMS as usize)
+        self.carried.count() < most.min(MAX_STREAMS as usize)
     }
 
     fn is_wanted(&mut self) -> bool {
-        self.quiet_ticks = match self.streams.get() {
-            0 => self.quiet_ticks + 1,
-            _ => 0,
+        self.quiet_ticks = if self.is_busy() {
+            0
+        } else {
+            self.quiet_ticks + 1
         };
         self.quiet_ticks <= TICKS && self.is_open()
     }
@@ -222,18 +208,13 @@ impl Place {
             internal_port: slot.internal_port(),
         }
     }
-}
 
-impl Busy {
-    fn new(count: &Rc<Cell<usize>>) -> Self {
-        count.set(count.get() + 1);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+    fn crowded(&self) -> PeerError {
+        PeerError::Crowded(format!(
+            "machine {} takes no more requests on {MAX_PER_PLACE} connections in HTTP/2 to its port {}; does \
+             its server allow too few streams at once (SETTINGS_MAX_CONCURRENT_STREAMS)?",
+            self.machine, self.internal_port
+        ))
     }
 }
 
@@ -241,30 +222,34 @@ impl Drop for Busy {
 struct Opening {
     inner: Rc<RefCell<Inner>>,
     place: Place,
-    done: Rc<Notify>,
+    attempt: Rc<Attempt>,
 }
 
 impl Opening {
     fn begin(inner: &Rc<RefCell<Inner>>, place: &Place) -> Self {
-        let done = Rc::<Notify>::default();
+        let attempt = Rc::<Attempt>::default();
         let mut all = inner.borrow_mut();
-        all.opening.insert(place.clone(), done.clone());
+        all.opening.insert(place.clone(), attempt.clone());
         Self {
             inner: inner.clone(),
             place: place.clone(),
-            done,
+            attempt,
         }
+    }
+
+    /// Has those who wait share a failure: trying one after the other each would wait as long again.
+    fn outcome(&self, peer: Result<Peer, PeerError>) -> Result<Peer, PeerError> {
+        if let Err(error) = &peer {
+            self.attempt.failed.get_or_init(|| error.clone());
+        }
+        peer
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        let mut inner = self.inner.borrow_mut();
-        let opening = inner.opening.get(&self.place);
-        if opening.is_some_and(|opening| Rc::ptr_eq(opening, &self.done)) {
-            inner.opening.remove(&self.place);
-        }
-        self.done.notify_waiters();
+        self.inner.borrow_mut().opening.remove(&self.place);
+        self.attempt.done.notify_waiters();
     }
 }
 

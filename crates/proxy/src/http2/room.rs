@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use crate::dispatch::Counted;
+use crate::route::Target;
 use crate::shared::Shared;
+use crate::sources::Held;
 
 /// Gives the streams of one connection their room.
 #[derive(Debug)]
 pub(super) struct Rooms {
     shared: Arc<Shared>,
-    public: bool,
     taken: Arc<AtomicUsize>,
 }
 
@@ -32,6 +33,7 @@ pub(super) struct Room {
 struct Beside {
     shared: Arc<Shared>,
     _counted: Counted,
+    _of_source: Held,
 }
 
 /// Bytes of a response that keep their stream's room until they have left.
@@ -41,20 +43,19 @@ struct Kept {
 }
 
 impl Rooms {
-    /// For a connection that came over a public network or not.
-    pub(super) fn new(shared: &Arc<Shared>, public: bool) -> Self {
+    /// For one connection.
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
         Self {
             shared: shared.clone(),
-            public,
             taken: Arc::default(),
         }
     }
 
-    /// Room for another stream, if there is any. The only stream of a connection always has it.
-    pub(super) fn take(&self) -> Option<Arc<Room>> {
+    /// Room for another stream of the connection to `target`, if there is any. The only one always has it.
+    pub(super) fn take(&self, target: &Target) -> Option<Arc<Room>> {
         let beside = match self.taken.load(Ordering::Relaxed) {
             0 => None,
-            _ => Some(Beside::new(&self.shared, self.public)?),
+            _ => Some(Beside::new(&self.shared, target)?),
         };
         self.taken.fetch_add(1, Ordering::Relaxed);
         Some(Arc::new(Room {
@@ -79,14 +80,21 @@ impl Drop for Room {
 }
 
 impl Beside {
-    fn new(shared: &Arc<Shared>, public: bool) -> Option<Self> {
-        if !shared.has_room_for_stream(public) {
+    fn new(shared: &Arc<Shared>, target: &Target) -> Option<Self> {
+        if !shared.has_room_for_stream(target.public) {
             return None;
         }
+        let of_source = shared.streaming.enter(
+            &target.network,
+            target.peer,
+            target.public,
+            shared.most_streams_of_a_source(),
+        )?;
         shared.streams.fetch_add(1, Ordering::Relaxed);
         Some(Self {
             shared: shared.clone(),
-            _counted: Counted::new(shared, public),
+            _counted: Counted::new(shared, target.public),
+            _of_source: of_source,
         })
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Stream {
     inflow: Inflow,
     out: Out,
     asked: Asked,
+    /// It is a WebSocket.
+    opened: bool,
     interim: usize,
     interim_bytes: usize,
     room: Arc<Room>,
@@ -58,17 +60,18 @@ impl Stream {
             inflow: Inflow::new(from, head.form, head.text),
             out: Out::Head(respond),
             asked,
+            opened: false,
             interim: 0,
             interim_bytes: 0,
             room: room.clone(),
         }
     }
 
-    /// Its end from the client's side: what opened a WebSocket may close its side, every other client
+    /// Its end from the client's side: who has opened a WebSocket may close its side, every other client
     /// waits for its response.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.out {
-            Out::Body(_) if self.asked.key.is_some() => Poll::Ready(Ok(())),
+            Out::Body(_) if self.opened => Poll::Ready(Ok(())),
             Out::Body(flow) => flow.poll_reset(cx).map(Ok),
             Out::Head(respond) => respond.poll_reset(cx).map(|_| Ok(())),
         }
@@ -90,6 +93,7 @@ impl Stream {
             }
             Answer::Final(response, body) => {
                 let ends = matches!(body, Body::Done);
+                self.opened = matches!(body, Body::Tunnel);
                 let flow = respond.send_response(response, ends).map_err(broken)?;
                 self.out = Out::Body(Outflow::new(flow, body).in_room(&self.room));
             }

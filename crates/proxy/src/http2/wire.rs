@@ -1,17 +1,17 @@
-//! A client's connection below HTTP/2: what was read before, what is put in, and what is counted.
+//! A connection below HTTP/2: what was read before, what is put in, and what is counted.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
+use std::{io, iter};
 
 use bytes::{Buf, Bytes};
 use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::meter::Meter;
+use super::meter::{Meter, Side};
 
 /// Bytes read at once while something is to be put in.
 const SCRATCH: usize = 512;
@@ -19,44 +19,80 @@ const SCRATCH: usize = 512;
 /// The stream that both the library and its owner have: the owner ends it.
 pub(super) type Lent<S> = Rc<RefCell<S>>;
 
+/// What the owner of a connection sees of it.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    fault: Cell<Option<Reason>>,
+    begun: Cell<bool>,
+    full: Cell<Option<Instant>>,
+}
+
 /// A stream as the library gets it.
 #[derive(Debug)]
 pub(super) struct Wire<S> {
     stream: Lent<S>,
     /// Bytes that were read already.
     first: Bytes,
-    /// A frame that is put behind the client's first one.
+    /// A frame that is put behind the peer's first one.
     planted: Bytes,
     meter: Meter,
-    fault: Rc<Cell<Option<Reason>>>,
-    full: Rc<Cell<bool>>,
+    seen: Rc<Seen>,
+}
+
+impl Seen {
+    /// Why the connection has to end for what the peer sends. Nothing is read after that.
+    pub(super) fn fault(&self) -> Option<Reason> {
+        self.fault.get()
+    }
+
+    /// The peer has begun to speak HTTP/2.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
+    /// Since when the peer takes nothing, if it does not.
+    pub(super) fn full_since(&self) -> Option<Instant> {
+        self.full.get()
+    }
+
+    fn wrote(&self, done: bool) {
+        let since = self.full.get();
+        self.full
+            .set((!done).then(|| since.unwrap_or_else(Instant::now)));
+    }
 }
 
 impl<S> Wire<S> {
     /// `first` was read from the stream already; `planted` is read behind the first frame.
-    pub(super) fn new(stream: Lent<S>, first: Bytes, planted: Bytes) -> Self {
+    pub(super) fn new(stream: Lent<S>, side: Side, first: Bytes, planted: Bytes) -> Self {
         Self {
             stream,
             first,
             planted,
-            meter: Meter::new(Instant::now()),
-            fault: Rc::default(),
-            full: Rc::default(),
+            meter: Meter::new(side, Instant::now()),
+            seen: Rc::default(),
         }
     }
 
-    /// Is set when the connection has to end for what the client sends. Nothing is read after that.
-    pub(super) fn fault(&self) -> Rc<Cell<Option<Reason>>> {
-        self.fault.clone()
+    /// What there is to see of it.
+    pub(super) fn seen(&self) -> Rc<Seen> {
+        self.seen.clone()
     }
 
-    /// Says whether the client takes nothing at present.
-    pub(super) fn full(&self) -> Rc<Cell<bool>> {
-        self.full.clone()
-    }
-
-    fn note<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.full.set(written.is_pending());
+    /// Takes in how much of `parts` was written.
+    fn note<'b>(
+        &mut self,
+        parts: impl Iterator<Item = &'b [u8]>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.seen.wrote(written.is_ready());
+        if let Poll::Ready(Ok(mut left)) = written {
+            for part in parts {
+                let count = left.min(part.len());
+                self.meter.wrote(part.get(..count).unwrap_or_default());
+                left -= count;
+            }
+        }
         written
     }
 }
@@ -95,7 +131,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.fault.get().is_some() {
+        if this.seen.fault().is_some() {
             return Poll::Pending;
         }
         let before = out.filled().len();
@@ -111,8 +147,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         }
         let read = out.filled().get(before..).unwrap_or_default();
         this.meter.read(read, Instant::now());
+        this.seen.begun.set(this.meter.frames() > 0);
         if let Some(fault) = this.meter.fault() {
-            this.fault.set(Some(fault));
+            this.seen.fault.set(Some(fault));
             // The library would find another name for it.
             out.set_filled(before);
             return Poll::Pending;
@@ -127,8 +164,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes);
-        self.note(written)
+        let this = self.get_mut();
+        let written = Pin::new(&mut *this.stream.borrow_mut()).poll_write(cx, bytes);
+        this.note(iter::once(bytes), written)
     }
 
     fn poll_write_vectored(
@@ -136,8 +174,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, bytes);
-        self.note(written)
+        let this = self.get_mut();
+        let written = Pin::new(&mut *this.stream.borrow_mut()).poll_write_vectored(cx, bytes);
+        this.note(bytes.iter().map(|part| &**part), written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -145,8 +184,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx);
-        self.note(flushed)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut *this.stream.borrow_mut()).poll_flush(cx);
+        this.seen.wrote(flushed.is_ready());
+        flushed
     }
 
     /// The owner ends the stream.
