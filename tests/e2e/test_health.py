@@ -83,3 +83,25 @@ def test_calls_go_to_the_healthy_machine(rig: Rig, caller: Caller) -> None:
     refused = caller.run("curl", "-s", "-i", "--max-time", "20", "http://pair.flycast/").out
     assert refused.startswith("HTTP/1.1 503 ")
     assert "PR01 no machine passes its health checks" in refused
+
+
+def test_a_machine_check_stops_a_bad_deploy(rig: Rig, caller: Caller) -> None:
+    """A command in a Machine of its own gets the page of the one that was just made. Does it not
+    find what it wants, the deploy fails with its output, and no Machine of a check stays.
+    """
+    check = """
+[[http_service.machine_checks]]
+  command = ["sh", "-c", "curl -sgf http://[$FLY_TEST_MACHINE_IP]:8080/ | grep this"]
+"""
+    # Listening on 6PN too: the check calls by the Machine's own address.
+    app = http_app("proven", command=SERVER.replace("0.0.0.0", "::"), more=check)
+    folder = rig.folder("proven", app, index_html="this is proven\n")
+    made = rig.ok("launch", "--copy-config", "--flycast", "--ha=false", "--yes", cwd=folder)
+    assert "proven v1 is deployed" in made
+    (folder / "fly.toml").write_text(app.replace("grep this", "grep that || exit 9"))
+    failed = rig.cli("deploy", "--ha=false", cwd=folder)
+    assert failed.code != 0
+    assert "exited with code 9" in failed.err
+    (machine,) = rig.json("machine", "list", "-a", "proven")
+    assert machine["state"] == "started"
+    assert "this is proven\n" == caller.curl("http://proven.flycast/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -216,3 +216,28 @@ async def a_world(folder: Path, clock: Clock | None = None) -> AsyncIterator[Wor
         finally:
             working.cancel()
     await store.close()
+
+
+Story = Callable[[World], Coroutine[Any, Any, None]]
+
+
+def play(folder: Path, story: Story) -> None:
+    """Run a story in a fresh world."""
+
+    async def run() -> None:
+        async with a_world(folder / "home") as world:
+            await story(world)
+
+    asyncio.run(run())
+
+
+def last(events: list[Progress]) -> Progress:
+    """The end of a deploy; it must be the only one."""
+    ends = [event for event in events if event.type in {"done", "failed"}]
+    assert ends == events[-1:]
+    return events[-1]
+
+
+def said(events: list[Progress], kind: str) -> list[str]:
+    """Messages of one type."""
+    return [event.message for event in events if event.type == kind]

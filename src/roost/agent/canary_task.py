@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from roost.canary.base import Inhabitant, Name, Neighbour, Subject
-from roost.model.addresses import machine_ipv4, machine_prefix
+from roost.model.addresses import machine_ipv4
 from roost.model.records import Address, App, Machine, Network
 from roost.network.addressed import router_of
 from roost.runtime.base import ContainerState, Observed
@@ -77,11 +77,7 @@ def inhabitants(
 def _machines(store: Store, network: int) -> tuple[Neighbour, ...]:
     found = store.find(Machine, "network", str(network), limit=_MACHINES)
     return tuple(
-        Neighbour(
-            machine_prefix(item.record.network_id, item.record.host, item.record.number).ip,
-            machine_ipv4(item.record.ipv4),
-        )
-        for item in found
+        Neighbour(item.record.private_ip, machine_ipv4(item.record.ipv4)) for item in found
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from roost.errors import InvalidError
 from roost.images.base import HOST_IMAGE, Image
-from roost.model.addresses import DNS_EVERYWHERE, machine_ipv4, machine_prefix
+from roost.model.addresses import DNS_EVERYWHERE, machine_ipv4
 from roost.model.machine_config import File, MachineConfig
 from roost.model.records import Machine
 from roost.runtime import trust
@@ -83,7 +83,6 @@ def _args(config: MachineConfig, image: Image) -> tuple[str, ...]:
 
 def _environment(machine: Machine, image: Image, secrets: Mapping[str, str]) -> dict[str, str]:
     config = machine.config
-    address = str(machine_prefix(machine.network_id, machine.host, machine.number).ip)
     return {
         "PATH": _HOST_PATH,
         **dict(image.config.env),
@@ -95,18 +94,17 @@ def _environment(machine: Machine, image: Image, secrets: Mapping[str, str]) -> 
         "FLY_REGION": machine.region,
         "FLY_IMAGE_REF": config.image,
         "FLY_MACHINE_VERSION": machine.instance_id,
-        "FLY_PRIVATE_IP": address,
+        "FLY_PRIVATE_IP": str(machine.private_ip),
         "FLY_PROCESS_GROUP": config.metadata.get("fly_process_group", "app"),
         "FLY_VM_MEMORY_MB": str(config.guest.memory_mb),
     }
 
 
 def _hosts(machine: Machine) -> Mounted:
-    address = machine_prefix(machine.network_id, machine.host, machine.number).ip
     text = (
         "127.0.0.1 localhost localhost.localdomain\n"
         "::1 localhost ip6-localhost ip6-loopback\n"
-        f"{address} fly-local-6pn {machine.id}\n"
+        f"{machine.private_ip} fly-local-6pn {machine.id}\n"
         # What the proxy sends datagrams to; a program that answers from here is understood.
         f"{machine_ipv4(machine.ipv4)} fly-global-services\n"
     )

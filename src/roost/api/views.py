@@ -14,7 +14,6 @@ from roost.api.image_ref import image_ref
 from roost.control.host import HostIdentity
 from roost.control.log_lines import LogLine
 from roost.model.access import AuditEntry, Token
-from roost.model.addresses import machine_prefix
 from roost.model.checks import CheckResult
 from roost.model.ids import DEFAULT_NETWORK
 from roost.model.records import (
@@ -76,7 +75,7 @@ def machine_view(
         "region": machine.region,
         "instance_id": machine.instance_id,
         "version": machine.instance_id,
-        "private_ip": private_ip(machine),
+        "private_ip": str(machine.private_ip),
         "config": machine.config.to_api(),
         "image_ref": image_ref(machine.config.image, machine.image_digest),
         "created_at": when(machine.created_at),
@@ -100,11 +99,6 @@ def check_view(check: CheckResult) -> Json:
         "output": check.output,
         "updated_at": when(check.at),
     }
-
-
-def private_ip(machine: Machine) -> str:
-    """The Machine's 6PN address."""
-    return str(machine_prefix(machine.network_id, machine.host, machine.number).ip)
 
 
 def event_view(event: MachineEvent) -> Json:

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from roost.control.service import Control
+from roost.deploy.endings import OVER, exit_code, last_lines, unrequested_exit, words
 from roost.deploy.healthy import until_healthy
+from roost.deploy.machine_checks import MachineChecks
 from roost.deploy.managed import group_of
 from roost.deploy.progress import MachineFailedError
 from roost.errors import DeadlineError
 from roost.model.machine_state import MachineState
-from roost.model.records import Machine, MachineEvent
-
-LAST_LINES = 20
+from roost.model.records import Machine
 
 _UP = frozenset({MachineState.STARTED})
-_OVER = frozenset({MachineState.STOPPED, MachineState.FAILED, MachineState.DESTROYED})
 _DOWN = frozenset(
     {
         MachineState.CREATED,
@@ -44,20 +43,24 @@ class Watch:
     smoke_window: float
     health: bool = True
     """Health checks are waited for."""
+    checks: MachineChecks | None = None
+    """Machine checks, which are run against each Machine that came up."""
 
     async def up(self, machine: Machine) -> None:
         """Until this version of the Machine is started, was so for the smoke window, and passes its
-        health checks.
+        machine checks and its health checks.
 
         Raises MachineFailedError, and RoostError when somebody else changed the Machine.
         """
         before = frozenset(event.id for event in machine.events)
         now = asyncio.get_running_loop().time
         deadline = now() + self.wait_timeout
-        reached = await self._reach(machine, _UP | _OVER)
+        reached = await self._reach(machine, _UP | OVER)
         if reached.state is MachineState.STARTED and self.smoke_window > 0:
             reached = await self._settle(reached)
         await self._judge(reached, before)
+        if reached.state is MachineState.STARTED and self.checks is not None:
+            await self.checks.run(reached)
         if reached.state is MachineState.STARTED and self.health:
             healthy = await self._in_health(reached, max(deadline - now(), 0))
             await self._judge(healthy, before)
@@ -90,7 +93,7 @@ class Watch:
         return MachineFailedError(
             error.message,
             machine=machine.id,
-            output=await self._tail(machine),
+            output=await last_lines(self.control, machine),
             hint=f"see `roost logs -a {self.app}`",
         )
 
@@ -104,7 +107,7 @@ class Watch:
             return self.control.machines.get(self.app, machine.id)
 
     async def _judge(self, machine: Machine, before: frozenset[str]) -> None:
-        ended = _last_unrequested_exit(machine, before)
+        ended = unrequested_exit(machine, before)
         if ended is not None and not _finished_well(machine, ended):
             raise await self._failure(machine, ended)
         if machine.state is MachineState.FAILED:
@@ -113,56 +116,17 @@ class Watch:
     async def _failure(
         self, machine: Machine, ended: Mapping[str, Any] | None
     ) -> MachineFailedError:
-        who = f"machine {machine.id} of group {group_of(machine)}"
-        code: int | None = None
-        if ended is not None:
-            code = _number(ended.get("exit_code"))
-            memory = ", out of memory" if ended.get("oom_killed") else ""
-            what = f"{who} exited with code {code}{memory} soon after its start"
-        else:
-            reason = _reason(machine)
-            what = f"{who} could not be started{f': {reason}' if reason else ''}"
+        soon = " soon after its start" if ended is not None else ""
         return MachineFailedError(
-            what,
+            f"machine {machine.id} of group {group_of(machine)} {words(machine, ended)}{soon}",
             machine=machine.id,
-            exit_code=code,
-            output=await self._tail(machine),
+            exit_code=exit_code(ended),
+            output=await last_lines(self.control, machine),
             hint=f"see `roost logs -a {self.app}`; other Machines keep what they run",
         )
-
-    async def _tail(self, machine: Machine) -> tuple[str, ...]:
-        logs = self.control.context.logs
-        return tuple(await asyncio.to_thread(logs.tail, self.app, machine.id, LAST_LINES))
-
-
-def _last_unrequested_exit(machine: Machine, before: frozenset[str]) -> Mapping[str, Any] | None:
-    for event in machine.events:
-        if event.id in before:
-            return None
-        if event.type == "exit":
-            ended = _exit_event(event)
-            if not ended.get("requested_stop"):
-                return ended
-    return None
-
-
-def _exit_event(event: MachineEvent) -> Mapping[str, Any]:
-    found = (event.request or {}).get("exit_event")
-    return found if isinstance(found, dict) else {}
 
 
 def _finished_well(machine: Machine, ended: Mapping[str, Any]) -> bool:
     return (
         ended.get("exit_code") == 0 and not ended.get("restarting") and not machine.config.services
     )
-
-
-def _reason(machine: Machine) -> str | None:
-    for event in machine.events:
-        if event.request and isinstance(event.request.get("error"), str):
-            return str(event.request["error"])
-    return None
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -21,7 +20,9 @@ from roost.control.service import Control
 from roost.deploy.came_up import Watch
 from roost.deploy.first_address import plan_address
 from roost.deploy.leases import Leases, holding
+from roost.deploy.machine_checks import MachineChecks, discard_abandoned
 from roost.deploy.managed import managed_machines, present
+from roost.deploy.order import Order
 from roost.deploy.outside import check_outside
 from roost.deploy.pin import Pin
 from roost.deploy.progress import Progress, ProgressType, Reporter
@@ -34,68 +35,19 @@ from roost.model.machine_config import MachineConfig
 from roost.model.records import Release
 from roost.plan.placement import choose_region
 from roost.plan.rollout import (
-    DEFAULT_MAX_UNAVAILABLE,
     Group,
-    Settings,
     Stage,
     Strategy,
     plan_rollout,
 )
-from roost.spec import durations, groups, rules
+from roost.spec import durations, groups, machine_check, rules
 from roost.spec.app_config import AppConfig
 from roost.spec.app_config import Deploy as DeploySection
 from roost.spec.fly_toml import recheck
 from roost.spec.machine import ReleaseStamp, to_machine_config
 
-DEFAULT_WAIT = 5 * durations.MINUTE
 _QUEUE = 1024
 """Events that wait for a slow reader; further ones are dropped, except the last."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """A request after all checks."""
-
-    pin: Pin
-    request: DeployRequest
-    config: AppConfig
-    section: DeploySection
-    image: str
-    region: str
-    app_dir: str | None
-    user: str
-
-    @property
-    def app(self) -> str:
-        return self.pin.app.name
-
-    @property
-    def strategy(self) -> Strategy:
-        asked = self.request.strategy or self.section.strategy
-        return Strategy.IMMEDIATE if asked == "immediate" else Strategy.ROLLING
-
-    @property
-    def settings(self) -> Settings:
-        return Settings(
-            strategy=self.strategy,
-            max_unavailable=self.request.max_unavailable
-            or self.section.max_unavailable
-            or DEFAULT_MAX_UNAVAILABLE,
-            max_concurrent=self.request.max_concurrent,
-            ha=self.request.ha,
-            update_only=self.request.update_only,
-        )
-
-    @property
-    def wait_timeout(self) -> float:
-        wait = self.request.wait_timeout or self.section.wait_timeout or DEFAULT_WAIT
-        return wait / durations.SECOND
-
-    @property
-    def smoke_window(self) -> float:
-        if not self.request.smoke_checks or self.request.detach:
-            return 0.0
-        return (self.request.smoke_window or 0) / durations.SECOND
 
 
 class Deployer:
@@ -166,6 +118,7 @@ class Deployer:
         app = order.app
         pin.check()
         await self._end_abandoned(pin)
+        await discard_abandoned(self._control, pin)
         await self._address(order, report)
         pin.check()
         release = await self._control.releases.create(
@@ -190,7 +143,7 @@ class Deployer:
                 await self._control.releases.finish(app, release.version, status)
         self._say_done(order, release, touched, report)
 
-    async def _check(self, pin: Pin, request: DeployRequest, report: Reporter, user: str) -> _Order:
+    async def _check(self, pin: Pin, request: DeployRequest, report: Reporter, user: str) -> Order:
         control, app = self._control, pin.app.name
         config = request.config.model_copy(update={"app": app})
         if request.env:
@@ -207,13 +160,9 @@ class Deployer:
         chosen = choose_region(control.context.host.region, config.primary_region)
         if chosen.warning:
             report.warning(chosen.warning)
-        report.step(f"resolve image {image}")
-        resolved = await control.context.agent.resolve_image(image, fresh=True)
-        if resolved.digest.startswith("sha256:"):
-            report.info(
-                f"image {resolved.reference} is {resolved.digest}", image=resolved.reference
-            )
-        return _Order(
+        for reference in dict.fromkeys((image, *machine_check.images(config))):
+            await self._resolve(reference, report)
+        return Order(
             pin=pin,
             request=request,
             config=config,
@@ -224,6 +173,14 @@ class Deployer:
             user=user,
         )
 
+    async def _resolve(self, image: str, report: Reporter) -> None:
+        report.step(f"resolve image {image}")
+        resolved = await self._control.context.agent.resolve_image(image, fresh=True)
+        if resolved.digest.startswith("sha256:"):
+            report.info(
+                f"image {resolved.reference} is {resolved.digest}", image=resolved.reference
+            )
+
     async def _end_abandoned(self, pin: Pin) -> None:
         """Releases that a killed daemon left as running (no deploy of this app runs now)."""
         for release in self._control.releases.list(pin.app.name):
@@ -231,7 +188,7 @@ class Deployer:
                 pin.check()
                 await self._control.releases.finish(pin.app.name, release.version, "interrupted")
 
-    async def _address(self, order: _Order, report: Reporter) -> None:
+    async def _address(self, order: Order, report: Reporter) -> None:
         control, app = self._control, order.app
         plan = plan_address(
             has_services=bool(order.config.services or order.config.http_service),
@@ -250,7 +207,7 @@ class Deployer:
         if plan.warning:
             report.warning(plan.warning)
 
-    async def _roll_out(self, order: _Order, release: Release, report: Reporter) -> list[str]:
+    async def _roll_out(self, order: Order, release: Release, report: Reporter) -> list[str]:
         control, app = self._control, order.app
         ttl = max(1, round((order.request.lease_timeout or 0) / durations.SECOND))
         order.pin.check()
@@ -273,7 +230,7 @@ class Deployer:
         machines = managed_machines(self._control, app)
         await side_by_side((leases.take(machine.id) for machine in machines), f"lease:{app}")
 
-    def _plan(self, order: _Order) -> tuple[Stage, ...]:
+    def _plan(self, order: Order) -> tuple[Stage, ...]:
         wanted = [
             Group(
                 name=name,
@@ -286,7 +243,7 @@ class Deployer:
         return plan_rollout(wanted, map(present, machines), order.settings)
 
     def _prepare(
-        self, order: _Order, release: Release, report: Reporter, leases: Leases
+        self, order: Order, release: Release, report: Reporter, leases: Leases
     ) -> RolloutRun:
         stamp = ReleaseStamp(id=release.id, version=release.version, roost_version=__version__)
 
@@ -317,14 +274,24 @@ class Deployer:
                 order.wait_timeout,
                 order.smoke_window,
                 health=not order.request.detach,
+                checks=None if order.request.detach else self._machine_checks(order, report),
             ),
             report=report,
             make_config=make_config,
             patient=order.strategy is not Strategy.IMMEDIATE,
         )
 
+    def _machine_checks(self, order: Order, report: Reporter) -> MachineChecks:
+        return MachineChecks(
+            control=self._control,
+            pin=order.pin,
+            config=order.config,
+            report=report,
+            timeout=order.wait_timeout,
+        )
+
     def _say_done(
-        self, order: _Order, release: Release, touched: list[str], report: Reporter
+        self, order: Order, release: Release, touched: list[str], report: Reporter
     ) -> None:
         found = self._control.addresses.list(order.app)
         addresses = [address.ip for address in found if not address.type.public]

@@ -1,4 +1,6 @@
-"""The Machines of an app that deploys and scaling act on; others were made by hand."""
+"""The Machines of an app that deploys and scaling act on; others were made by hand, or run checks
+of a deploy.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from roost.model.records import Machine
 from roost.plan.rollout import Present
 from roost.spec.app_config import DEFAULT_GROUP
 from roost.spec.machine import PLATFORM_VERSION
+from roost.spec.machine_check import CHECK_GROUP
 
 _OWN_METADATA = {"fly_platform_version": PLATFORM_VERSION}
 _GOING = frozenset({MachineState.DESTROYING, MachineState.DESTROYED})
@@ -19,7 +22,7 @@ def managed_machines(control: Control, app: str) -> list[Machine]:
     Raises NotFoundError (app).
     """
     found = control.machines.list(app, metadata=_OWN_METADATA)
-    return [machine for machine in found if machine.state not in _GOING]
+    return [one for one in found if one.state not in _GOING and group_of(one) != CHECK_GROUP]
 
 
 def group_of(machine: Machine) -> str:

@@ -7,10 +7,12 @@ Times are milliseconds since the epoch. Keys are strings, unique within a kind.
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import IPv6Address
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from roost.model.addresses import machine_prefix
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_state import Goal, MachineState
 
@@ -223,6 +225,11 @@ class Machine(Record):
     def key(self) -> str:
         """The Machine id."""
         return self.id
+
+    @property
+    def private_ip(self) -> IPv6Address:
+        """The Machine's 6PN address."""
+        return machine_prefix(self.network_id, self.host, self.number).ip
 
     def indexes(self) -> dict[str, str]:
         """By app, state, network and (for unfinished business) goal differing from state;

@@ -25,7 +25,6 @@ class Pending:
     values: frozenset[str] | None = None
 
 
-_MACHINE_CHECKS = "machine checks do not run yet"
 _BUILD = "images are not built yet: give [build] image, or deploy with --image"
 _COMMANDS = "commands are not run while deploying yet"
 _GUEST = "it has no effect on Machines yet"
@@ -52,9 +51,6 @@ PENDING: tuple[Pending, ...] = (
     Pending("deploy.release_command_timeout", _COMMANDS),
     Pending("deploy.release_command_vm", _COMMANDS),
     Pending("deploy.seed_command", _COMMANDS),
-    Pending("http_service.machine_checks", _MACHINE_CHECKS),
-    Pending("services.*.machine_checks", _MACHINE_CHECKS),
-    Pending("machine_checks", _MACHINE_CHECKS),
     Pending("mounts", "volumes do not exist yet, so deploys of it are refused"),
     Pending("vm.*.max_memory_mb", _GUEST),
     Pending("vm.*.gpus", _GUEST),

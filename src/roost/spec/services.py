@@ -13,7 +13,6 @@ from roost.spec.fields import (
     CheckMethod,
     CheckPath,
     CheckServerName,
-    Duration,
     HeaderName,
     HeaderText,
     Part,
@@ -22,6 +21,7 @@ from roost.spec.fields import (
     ReplayPrefix,
     ResponseHeader,
     Signal,
+    StopTimeout,
 )
 
 DEFAULT_INTERNAL_PORT = 8080
@@ -131,7 +131,7 @@ class MachineCheck(Part):
     image: str | None = None
     entrypoint: tuple[str, ...] = ()
     kill_signal: Signal | None = None
-    kill_timeout: Duration = None
+    kill_timeout: StopTimeout = None
 
 
 class ServiceBase(Part):

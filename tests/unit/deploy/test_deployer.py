@@ -12,14 +12,25 @@ import pytest
 from roost.clock import SystemClock
 from roost.control.machine_requests import CreateMachine
 from roost.deploy.leases import LOOK_AGAIN, Leases
-from roost.deploy.progress import Progress
 from roost.deploy.request import DeployRequest
 from roost.model.machine_config import MachineConfig
 from roost.model.machine_state import MachineState
 from roost.model.records import Address, AddressType, Machine
 from roost.spec.fly_toml import parse
 from roost.store.base import Put
-from tests.support.deploys import AILS, BREAKS, HANGS, RUNS, Ends, Script, World, a_world
+from tests.support.deploys import (
+    AILS,
+    BREAKS,
+    HANGS,
+    RUNS,
+    Ends,
+    Script,
+    World,
+    a_world,
+    last,
+    play,
+    said,
+)
 
 WEB = '[build]\nimage = "nginx"\n[http_service]\ninternal_port = 80\n'
 WEB_2 = WEB.replace('"nginx"', '"nginx:2"')
@@ -31,30 +42,6 @@ TWO = (
     '[build]\nimage = "nginx"\n[processes]\nweb = "w"\nworker = "k"\n'
     '[http_service]\nprocesses = ["web"]\n'
 )
-
-Story = Callable[[World], Coroutine[Any, Any, None]]
-
-
-def play(folder: Path, story: Story) -> None:
-    """Run a story in a fresh world."""
-
-    async def run() -> None:
-        async with a_world(folder / "home") as world:
-            await story(world)
-
-    asyncio.run(run())
-
-
-def last(events: list[Progress]) -> Progress:
-    """The end of a deploy; it must be the only one."""
-    ends = [event for event in events if event.type in {"done", "failed"}]
-    assert ends == events[-1:]
-    return events[-1]
-
-
-def said(events: list[Progress], kind: str) -> list[str]:
-    """Messages of one type."""
-    return [event.message for event in events if event.type == kind]
 
 
 def statuses(world: World) -> list[str]:

@@ -33,13 +33,11 @@ release_command_timeout = "1m"
 release_command_vm = {cpus = 1}
 seed_command = "x"
 [http_service]
-machine_checks = [{command = ["x"]}]
 [http_service.http_options]
 compress = true
 h2_backend = true
 replay_cache = [{path_prefix = "/", ttl_seconds = 10, type = "cookie", name = "x"}]
 [[services]]
-machine_checks = [{command = ["x"]}]
 [[services]]
 [[services.ports]]
 port = 1
@@ -48,8 +46,6 @@ handlers = ["http"]
 compress = true
 h2_backend = true
 replay_cache = [{path_prefix = "/", ttl_seconds = 10, type = "cookie", name = "x"}]
-[[machine_checks]]
-command = ["x"]
 [[vm]]
 max_memory_mb = 512
 gpus = 1
@@ -87,9 +83,9 @@ def test_every_entry_of_the_table_warns(entry: Pending) -> None:
 
 def test_the_warning_names_key_and_line() -> None:
     """The text is what the user reads."""
-    (only,) = parse('[http_service]\n[[machine_checks]]\ncommand = ["a"]\n').warnings
+    (only,) = parse("[http_service]\n[experimental]\nenable_etcd = true\n").warnings
     assert str(only) == (
-        "fly.toml:2: `machine_checks` is read and checked, but machine checks do not run yet"
+        "fly.toml:3: `experimental.enable_etcd` is read and checked, but there is no etcd"
     )
 
 
@@ -97,6 +93,8 @@ def test_the_warning_names_key_and_line() -> None:
     "text",
     [
         "[http_service]\nforce_https = true\n",
+        '[http_service]\n[[http_service.machine_checks]]\ncommand = ["a"]\n',
+        '[[machine_checks]]\ncommand = ["a"]\n',
         '[http_service]\ntls_options = {alpn = ["h2"], versions = ["TLSv1.3"]}\n',
         '[[services]]\n[[services.ports]]\nport = 1\nhandlers = ["tls"]\n',
         '[[services]]\n[[services.ports]]\nport = 1\nhandlers = ["http"]\nforce_https = true\n'
