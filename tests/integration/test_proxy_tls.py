@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.certificates import make_authority
 from tests.support.http_peer import Peer, get, ok
@@ -226,12 +227,24 @@ SUITES = [
 ]
 
 
-def test_suites(web: TlsWorld) -> None:
-    """openssl gets each suite that is promised, and none that is not."""
-    web.issue()
+SUITES_WITH_RSA = [
+    ("-tls1_3 -ciphersuites", "TLS_AES_128_GCM_SHA256", True),
+    ("-tls1_2 -cipher", "ECDHE-RSA-AES128-GCM-SHA256", True),
+    ("-tls1_2 -cipher", "ECDHE-RSA-AES256-GCM-SHA384", True),
+    ("-tls1_2 -cipher", "ECDHE-RSA-CHACHA20-POLY1305", True),
+    ("-tls1_2 -cipher", "ECDHE-RSA-AES128-SHA256", False),
+    ("-tls1_2 -cipher", "ECDHE-ECDSA-AES128-GCM-SHA256", False),
+    ("-tls1_2 -cipher", "AES128-GCM-SHA256", False),
+]
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
+def test_suites(web: TlsWorld, kind: str) -> None:
+    """openssl gets each suite that is promised for the key of the certificate, and no other."""
+    web.issue(key=rsa.generate_private_key(65537, 2048) if kind == "rsa" else None)
     target = "[fdaa:0:1:0:1::2]:443"
     begin = ["nsenter", f"--net={web.world.router}", "openssl", "s_client", "-connect", target]
-    for option, suite, spoken in SUITES:
+    for option, suite, spoken in SUITES_WITH_RSA if kind == "rsa" else SUITES:
         command = [*begin, "-servername", NAME, *option.split(), suite]
         done = subprocess.run(command, input=b"", capture_output=True, check=False)
         assert (f"Cipher is {suite}".encode() in done.stdout) == spoken, (suite, done.stdout)

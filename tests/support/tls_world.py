@@ -15,7 +15,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -35,6 +35,7 @@ from tests.support.proxy_world import FLYCAST, World, ip, namespace
 HTTPS: Line = {"port": 443, "handlers": ["tls", "http"]}
 TLS: Line = {"port": 8883, "handlers": ["tls"]}
 HOUR = timedelta(hours=1)
+P256 = ec.SECP256R1()
 NAME = "web.flycast"
 OTHER_NETWORK = "fdaa:0:2:0:1::2"
 """Where the app is called on network 2, of the organization acme."""
@@ -47,10 +48,11 @@ def certificate(
     *names: str,
     audience: str | None = "personal",
     ends: timedelta = HOUR,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
     **more: Any,
 ) -> Line:
     """A `certificate` value of the app `web` that the authority signed."""
-    now, key = datetime.now(UTC).replace(microsecond=0), ec.generate_private_key(ec.SECP256R1())
+    now, key = datetime.now(UTC).replace(microsecond=0), key or ec.generate_private_key(P256)
     begins, until = now - 24 * HOUR, now + ends
     names = names or (NAME,)
     made = (

@@ -190,7 +190,8 @@ fn inside(port: &Port) -> &'static [&'static str] {
     }
 }
 
-/// The cryptography, with no more suites than are promised.
+/// The cryptography, with no more suites than are promised. Which of TLS 1.2 count is a matter of the
+/// certificate's key: those with RSA are for certificates that users bring.
 pub(crate) fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![
@@ -200,6 +201,9 @@ pub(crate) fn provider() -> CryptoProvider {
             cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
             cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
             cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
         ],
         ..default_provider()
     }
