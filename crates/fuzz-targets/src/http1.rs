@@ -19,7 +19,10 @@ pub(crate) fn request(bytes: &[u8]) {
     };
     let mut out = Vec::new();
     forwarded().write_request(&head, &mut out);
-    let again = HeadScanner::default().scan_request(&out).unwrap().unwrap();
+    let again = HeadScanner::for_written()
+        .scan_request(&out)
+        .unwrap()
+        .unwrap();
     assert_eq!((again.start, again.end), (0, out.len()), "one head");
     let mut slots = FieldSlots::new();
     let second = RequestHead::parse(&out, &mut slots).unwrap();
@@ -40,6 +43,8 @@ pub(crate) fn request(bytes: &[u8]) {
     }
     let framed = count(&names, "content-length") + count(&names, "transfer-encoding");
     assert!(framed <= 1, "framed once");
+    let sent = theirs(&bytes[span.start..span.end]);
+    assert_eq!(theirs(&out), sent, "what is not the proxy's stays");
 }
 
 /// An absolute form may leave its path out.
@@ -71,7 +76,10 @@ pub(crate) fn response(bytes: &[u8]) {
         };
         let mut out = Vec::new();
         ResponsePolicy::default().write_response(&head, &side, &mut out);
-        let again = HeadScanner::default().scan_response(&out).unwrap().unwrap();
+        let again = HeadScanner::for_written()
+            .scan_response(&out)
+            .unwrap()
+            .unwrap();
         assert_eq!((again.start, again.end), (0, out.len()), "one head");
         let mut slots = FieldSlots::new();
         let second = ResponseHead::parse(&out, &mut slots, method).unwrap();
@@ -82,7 +90,42 @@ pub(crate) fn response(bytes: &[u8]) {
         };
         assert_eq!(second.framing, expected);
         assert!(!second.replay, "a replay is the proxy's");
+        let sent = theirs(&bytes[span.start..span.end]);
+        assert_eq!(theirs(&out), sent, "what is not the proxy's stays");
     }
+}
+
+/// The fields of a head that mean nothing to the proxy, in order, as a plain reader finds them: those whose
+/// names begin with `x-`, but for the ones it sets and those that are about the connection only.
+fn theirs(head: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let lines = head.split(|byte| *byte == b'\n').skip(1);
+    let all: Vec<_> = lines.filter_map(field).collect();
+    let hop: Vec<u8> = all
+        .iter()
+        .filter(|(name, _)| name == b"connection")
+        .flat_map(|(_, value)| [&value.to_ascii_lowercase()[..], b","].concat())
+        .collect();
+    let hop: Vec<_> = hop
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    let passes = |name: &[u8]| {
+        let plain = name.iter().all(|byte| *byte != b'_');
+        name.starts_with(b"x-")
+            && plain
+            && !name.starts_with(b"x-forwarded-")
+            && !hop.contains(&name)
+    };
+    all.into_iter().filter(|(name, _)| passes(name)).collect()
+}
+
+/// Name in lower case and value of a line.
+fn field(line: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let at = line.iter().position(|byte| *byte == b':')?;
+    Some((
+        line[..at].to_ascii_lowercase(),
+        line[at + 1..].trim_ascii().to_vec(),
+    ))
 }
 
 /// Chunks mean the same however they are cut, and written again they mean it once more.
@@ -118,8 +161,37 @@ pub(crate) fn chunks(bytes: &[u8]) {
     assert!(progress.consumed <= bytes.len() && progress.forward <= progress.consumed);
     assert!(data.len() <= bytes.len());
     if progress.done {
+        assert_eq!(plainly(bytes), Some((data.clone(), progress.consumed)));
         rewritten(whole.trailers(), &data);
     }
+}
+
+/// Data and length of a body in chunks, by RFC 9112, 7.1, from all of it at once.
+fn plainly(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut data, mut rest) = (Vec::new(), bytes);
+    loop {
+        let line = line(&mut rest)?;
+        let digits = line.split(|byte| *byte == b';').next()?;
+        match usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()? {
+            0 => break,
+            size => data.extend_from_slice(rest.split_off(..size)?),
+        }
+        line_end(&mut rest)?;
+    }
+    while !line(&mut rest)?.is_empty() {}
+    Some((data, bytes.len() - rest.len()))
+}
+
+/// Takes a line, and gives it without its end.
+fn line<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let end = rest.windows(2).position(|two| two == b"\r\n")?;
+    let line = rest.split_off(..end)?;
+    line_end(rest)?;
+    Some(line)
+}
+
+fn line_end(rest: &mut &[u8]) -> Option<()> {
+    (rest.split_off(..2)? == b"\r\n").then_some(())
 }
 
 fn rewritten(trailers: &[u8], data: &[u8]) {

@@ -1,8 +1,11 @@
 //! What a caller may begin with: a PROXY header, a TLS handshake, a `PostgreSQL` session.
 
+use std::net::Ipv4Addr;
+
 use roost_pg_startup::{MAX_PACKET, opening};
 use roost_proxy_proto::{Checksum, MAX_HEADER, Origin, Transport, kind, parse, write_v1, write_v2};
 use roost_tls_peek::MAX_HELLO;
+use rustls::server::Acceptor;
 
 /// A PROXY header is found alike however much of it is there, and written again says the same.
 pub(crate) fn proxy_header(bytes: &[u8]) {
@@ -55,12 +58,31 @@ pub(crate) fn client_hello(bytes: &[u8]) {
     if bytes.len() >= MAX_HELLO {
         assert_ne!(whole, Ok(None), "bounded");
     }
-    if let Ok(Some(hello)) = whole
-        && let Some(name) = hello.server_name
+    if let Ok(Some(hello)) = &whole
+        && let Some(name) = &hello.server_name
     {
         let fine = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
         assert!((1..=255).contains(&name.len()) && name.bytes().all(fine));
     }
+    if let (Ok(Some(hello)), Ok(theirs)) = (&whole, by_rustls(bytes)) {
+        let ours = hello.server_name.as_deref();
+        // An address is no server name (RFC 6066, 3); no app is called so.
+        let ours = ours.filter(|name| name.parse::<Ipv4Addr>().is_err());
+        assert_eq!(ours, theirs.as_deref(), "who is meant");
+    }
+}
+
+/// The name that is found by who goes on with the handshake; an error when that goes no further.
+fn by_rustls(mut bytes: &[u8]) -> Result<Option<String>, ()> {
+    let mut acceptor = Acceptor::default();
+    while acceptor.read_tls(&mut bytes).map_err(drop)? > 0 {
+        if let Some(accepted) = acceptor.accept().map_err(drop)? {
+            let hello = accepted.client_hello();
+            let name = hello.server_name().map(str::to_ascii_lowercase);
+            return Ok(name.map(|name| name.trim_end_matches('.').to_owned()));
+        }
+    }
+    Err(())
 }
 
 /// What is wrong stays wrong whatever follows, and what was understood stays that unless what follows is wrong:
