@@ -135,6 +135,7 @@ REFUSED: list[tuple[str, str, int]] = [
     ("9112 3 long method", line(f"{'G' * 17_000} / HTTP/1.1"), 501),
     ("6585 5 large", get(fields=f"A: {'x' * 66_000}\r\n"), 431),
     ("6585 5 many", get(fields="A: b\r\n" * 200), 431),
+    ("9110 7.6.1 many options", get(fields=f"Connection: {'a,' * 32_000}\r\n"), 400),
     # What is called: RFC 9112, 3.2; RFC 9110, 7.2.
     ("9112 3.2 no Host", "GET / HTTP/1.1\r\n\r\n", 400),
     ("9112 3.2 two Hosts", get(fields="Host: a.flycast\r\n"), 400),

@@ -66,14 +66,14 @@ impl<'b, 'h> Fields<'b, 'h> {
 /// Name and value of each field that means the same in every version of HTTP.
 pub(crate) fn end_to_end<'b>(
     fields: Fields<'b, '_>,
-    connection: Connection,
+    connection: Connection<'b>,
 ) -> impl Iterator<Item = (&'b str, &'b [u8])> {
     let passes = move |(name, sent, _): &(Name, &'b str, &'b [u8])| {
         let hop = matches!(
             name,
             Name::Connection | Name::HopByHop | Name::Te | Name::TransferEncoding | Name::Upgrade
         );
-        !hop && !connection.lists(fields, *name, sent)
+        !hop && !connection.lists(*name, sent)
     };
     let all = fields.iter().filter(passes);
     all.map(|(_, sent, value)| (sent, value))

@@ -70,7 +70,7 @@ impl ForwardedFields {
         // An HTTP/1.0 client may leave Host out; the Machine is spoken to in HTTP/1.1, which may not.
         write_field(out, b"Host", head.called_host().unwrap_or(&self.host));
         for (name, sent, value) in head.fields.iter() {
-            if passes(head, name) && !head.connection.lists(head.fields, name, sent) {
+            if passes(head, name) && !head.connection.lists(name, sent) {
                 write_field(out, sent.as_bytes(), value);
             }
         }

@@ -2,7 +2,7 @@
 
 use httparse::Request;
 
-use crate::connection::{Connection, tokens};
+use crate::connection::{Connection, TooMany, tokens};
 use crate::error::RequestError;
 use crate::fields::{FieldSlots, Fields, end_to_end};
 use crate::framing::{RequestFraming, Version};
@@ -45,7 +45,7 @@ pub struct RequestHead<'b, 'h> {
     pub(crate) method: &'b str,
     pub(crate) target: Target<'b>,
     pub(crate) host: Option<&'b [u8]>,
-    pub(crate) connection: Connection,
+    pub(crate) connection: Connection<'b>,
     pub(crate) fields: Fields<'b, 'h>,
     pub(crate) te_trailers: bool,
 }
@@ -70,8 +70,9 @@ impl<'b, 'h> RequestHead<'b, 'h> {
         let host = single_host(fields, version)?;
         let framing = RequestFraming::of(fields, version)?;
         let connection = Connection::of(fields);
+        let connection = connection.map_err(|TooMany| RequestError::Malformed(TooMany::REASON))?;
         let keep_alive = connection.persists(version);
-        let upgrade = wants_upgrade(fields, connection, version, framing);
+        let upgrade = wants_upgrade(fields, &connection, version, framing);
         let te_trailers = fields.values(Name::Te).flat_map(tokens).any(is_trailers);
         let facts = RequestFacts {
             method,
@@ -201,7 +202,7 @@ fn single_host<'b>(
 /// in one protocol and answered in another, and `h2c` would hide requests from the proxy.
 fn wants_upgrade(
     fields: Fields<'_, '_>,
-    connection: Connection,
+    connection: &Connection<'_>,
     version: Version,
     framing: RequestFraming,
 ) -> bool {

@@ -5,7 +5,7 @@
 
 use httparse::Response;
 
-use crate::connection::{Connection, tokens};
+use crate::connection::{Connection, TooMany, tokens};
 use crate::error::ResponseError;
 use crate::fields::{FieldSlots, Fields, end_to_end};
 use crate::framing::{ResponseFraming, Version};
@@ -24,7 +24,7 @@ pub struct ResponseHead<'b, 'h> {
     /// The app asks for the request to be sent elsewhere (`fly-replay`).
     pub replay: bool,
     pub(crate) reason: &'b str,
-    pub(crate) connection: Connection,
+    pub(crate) connection: Connection<'b>,
     pub(crate) fields: Fields<'b, 'h>,
 }
 
@@ -50,6 +50,7 @@ impl<'b, 'h> ResponseHead<'b, 'h> {
         let fields = Fields::classify(parsed.headers, &mut slots.names);
         let framing = ResponseFraming::of(fields, version, status, method)?;
         let connection = Connection::of(fields);
+        let connection = connection.map_err(|TooMany| ResponseError(TooMany::REASON))?;
         if status == 101
             && fields
                 .values(Name::Upgrade)

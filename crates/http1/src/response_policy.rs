@@ -131,7 +131,7 @@ impl ResponsePolicy {
             Name::ContentEncoding => self.pristine || !value.eq_ignore_ascii_case(b"none"),
             _ => true,
         };
-        by_name && !self.names(sent) && !head.connection.lists(head.fields, name, sent)
+        by_name && !self.names(sent) && !head.connection.lists(name, sent)
     }
 
     fn names(&self, name: &str) -> bool {

@@ -411,6 +411,36 @@ fn interim_and_switching_responses_pass_bare() {
     assert_eq!(respond(switching, &GET, &policy), Ok(expected));
 }
 
+/// Twelve fields may be listed in `Connection`, and none of them passes; a head that lists more is refused.
+#[test]
+fn few_fields_are_listed() {
+    let names = |count: usize| {
+        (0..count)
+            .map(|at| format!("X-{at}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let lines = |count| {
+        format!(
+            "Connection: close\r\nconnection: Keep-Alive, {}\r\nX-11: a\r\n\r\n",
+            names(count)
+        )
+    };
+    assert!(!request(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}", lines(12))).contains("X-11"));
+    let answer = |count| {
+        respond(
+            &format!("HTTP/1.1 200 OK\r\n{}", lines(count)),
+            &GET,
+            &ResponsePolicy::default(),
+        )
+    };
+    assert!(answer(12).is_ok_and(|answer| !answer.contains("X-11")));
+    assert!(answer(13).is_err());
+    let mut slots = FieldSlots::new();
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}", lines(13));
+    assert!(RequestHead::parse(many.as_bytes(), &mut slots).is_err());
+}
+
 #[test]
 fn responses_that_could_be_read_in_two_ways_are_refused() {
     for sent in [
