@@ -54,10 +54,29 @@ def test_no_limit_for_a_source(tmp_path: Path) -> None:
         world.counted("connections", 20)
 
 
+def test_large_heads_at_a_time(tmp_path: Path) -> None:
+    """One source has half of the room for heads of more than 8 KiB, begun or under way; one more is
+    refused, small ones and other sources are not, and room is there again once one has ended."""
+    large = get(fields=f"A: {'x' * 9_000}\r\n")
+    with http_world(tmp_path, settings={"max_large_heads": 4}) as world:
+        world.add_address(OTHER)
+        world.client(large[:-2])
+        first = world.client(large)
+        inside = world.accept()
+        inside.head()
+        assert world.client(large).rest().startswith(b"HTTP/1.1 431 ")
+        served(world, world.client(get()))
+        served(world, world.client(large, source=OTHER))
+        inside.send(ok(fields="Connection: close\r\n"))
+        first.answer()
+        served(world, world.client(large))
+
+
 @pytest.mark.parametrize("bound", ["max_held_bytes", "max_held_bytes_app"])
 def test_bytes_that_wait_are_bounded(tmp_path: Path, bound: str) -> None:
-    """A request whose bytes find no room does not wait: 503; a small one does."""
-    settings = {bound: 2_000}
+    """A request whose bytes find no room does not wait: 503; a small one does, with what may be
+    read of its client meanwhile."""
+    settings = {bound: 4_000}
     with http_world(tmp_path, settings=settings, limits={"hard_limit": 1}) as world:
         first = world.client(get("/first"))
         inside = world.accept()

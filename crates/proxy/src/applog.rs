@@ -18,6 +18,9 @@ pub(crate) const NO_HEADER: &str = "RA02";
 /// The code of a call by a source that has too many connections.
 pub(crate) const CROWDED: &str = "RA03";
 
+/// What the codes of handshakes that fail begin with.
+const OF_TLS: &str = "PT";
+
 /// What a line says.
 #[derive(Debug)]
 pub(crate) struct Text {
@@ -41,12 +44,13 @@ pub(crate) struct AppLog {
     written: Mutex<HashMap<Name, Written>>,
 }
 
-/// Calls that are not allowed, and those of a source that has too many, count for themselves: what anybody may
-/// cause must not hide the rest.
+/// Calls that are not allowed, those of a source that has too many, and those that begin as none may, count for
+/// themselves: what anybody may cause must not hide the rest.
 #[derive(Debug, Default)]
 struct Written {
     not_allowed: u32,
     crowded: u32,
+    misbegun: u32,
     other: u32,
 }
 
@@ -75,6 +79,7 @@ impl Written {
         let count = match code {
             Some(NOT_ALLOWED) => &mut self.not_allowed,
             Some(CROWDED) => &mut self.crowded,
+            Some(code) if code == NO_HEADER || code.starts_with(OF_TLS) => &mut self.misbegun,
             _ => &mut self.other,
         };
         *count = count.saturating_add(1);
@@ -83,7 +88,7 @@ impl Written {
 
     fn left_out(&self) -> u32 {
         let over = |count: u32| count.saturating_sub(LINES_PER_SECOND);
-        let counts = [self.not_allowed, self.crowded, self.other];
+        let counts = [self.not_allowed, self.crowded, self.misbegun, self.other];
         counts.map(over).into_iter().fold(0, u32::saturating_add)
     }
 }
@@ -103,13 +108,22 @@ mod tests {
         assert!(log.admit("a", None));
     }
 
-    /// However many other lines there are, calls that are not allowed are told of, within their own bound.
+    /// However many lines there are of what anybody may cause, others are told of, and the other way round.
     #[test]
-    fn calls_that_are_not_allowed_are_not_hidden() {
+    fn what_anybody_may_cause_hides_nothing() {
         let log = AppLog::default();
-        let other = (0..130).filter(|_| log.admit("a", Some("PR01"))).count();
-        let admitted = (0..120).filter(|_| log.admit("a", Some("RA01"))).count();
-        assert_eq!((other, admitted), (100, 100));
-        assert_eq!(log.next_second(), vec![(Name::from("a"), 50)]);
+        let admitted = |codes: [&str; 2]| {
+            let lines = (0..130).filter(|at| log.admit("a", Some(codes[at % 2])));
+            lines.count()
+        };
+        for codes in [
+            ["RA01", "RA01"],
+            ["RA03", "RA03"],
+            ["RA02", "PT04"],
+            ["PR01", "PU02"],
+        ] {
+            assert_eq!(admitted(codes), 100, "{codes:?}");
+        }
+        assert_eq!(log.next_second(), vec![(Name::from("a"), 120)]);
     }
 }

@@ -1,4 +1,4 @@
-//! How many connections and pipes fit into the process's limit of open files, and streams into memory.
+//! How many connections and pipes fit into the process's limit of open files, and with streams into memory.
 
 /// Descriptors kept for everything that is neither a relayed connection nor its pipe.
 const RESERVED: u64 = 1024;
@@ -10,8 +10,15 @@ const PIPES: u64 = 8;
 const MOST_PIPES: u64 = 4096;
 /// What a stream of HTTP/2 takes at most: windows, what is read ahead, and heads, in both directions.
 const STREAM: u64 = 512 * 1024;
-/// The part of memory that is for streams.
-const STREAMS: u64 = 4;
+/// What a connection takes that does nothing (`make bench` measures it), with what the kernel keeps of it.
+const CONNECTION: u64 = 24 * 1024;
+/// The part of memory that is for streams, and the part that is for connections.
+const PART: u64 = 4;
+/// What a large head of a request takes as it was read and as it is sent, and the part of memory for these.
+const HEAD: u64 = 128 * 1024;
+const HEADS: u64 = 16;
+/// With very little memory at least these are tried.
+const LEAST_HEADS: usize = 16;
 /// With very little memory at least these streams are tried.
 const LEAST_STREAMS: usize = 128;
 /// With a very small limit at least these connections are tried.
@@ -26,6 +33,8 @@ pub(crate) struct Budget {
     pub(crate) pipes: usize,
     /// Streams of HTTP/2 beside others of their connection.
     pub(crate) streams: usize,
+    /// Large heads of requests.
+    pub(crate) heads: usize,
 }
 
 impl Budget {
@@ -33,12 +42,13 @@ impl Budget {
     pub(crate) fn of(files: u64, memory: u64) -> Self {
         let room = files.saturating_sub(RESERVED);
         let pipes = (room / PIPES / EACH).min(MOST_PIPES);
-        let connections = (room - pipes * EACH) / EACH;
+        let connections = ((room - pipes * EACH) / EACH).min(memory / PART / CONNECTION);
         let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
             connections: count(connections).max(LEAST_CONNECTIONS),
             pipes: count(pipes),
-            streams: count(memory / STREAMS / STREAM).max(LEAST_STREAMS),
+            streams: count(memory / PART / STREAM).max(LEAST_STREAMS),
+            heads: count(memory / HEADS / HEAD).max(LEAST_HEADS),
         }
     }
 
@@ -68,13 +78,15 @@ mod tests {
         for files in [1100, 1600, 4096, 65_536, 1 << 20, 1 << 30] {
             let Budget {
                 connections, pipes, ..
-            } = Budget::of(files, 0);
+            } = Budget::of(files, u64::MAX);
             assert!(((connections + pipes) as u64) * EACH + RESERVED <= files);
             assert!(connections >= pipes * 7 && pipes > 0, "{files}");
         }
         let least = Budget::of(0, 0);
         assert_eq!((least.connections, least.pipes), (LEAST_CONNECTIONS, 0));
         assert_eq!(least.streams, LEAST_STREAMS);
-        assert_eq!(Budget::of(0, 8 << 30).streams, 4096);
+        let eight = Budget::of(1 << 20, 8 << 30);
+        assert_eq!((eight.streams, eight.connections), (4096, 87_381));
+        assert_eq!((eight.heads, least.heads), (4096, LEAST_HEADS));
     }
 }

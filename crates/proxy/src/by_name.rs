@@ -18,6 +18,7 @@ use crate::client::reset;
 use crate::dispatch::{Inbound, Named};
 use crate::greeting::{self, Unsaid};
 use crate::http::refusal::Refusal;
+use crate::large_heads::SMALL;
 use crate::route::Target;
 use crate::worker::Worker;
 use crate::{http, tcp, tls};
@@ -32,7 +33,7 @@ enum Opening {
     Malformed(RequestError),
     /// The beginning of a request, and then nothing more.
     Late,
-    /// Nothing that can be answered.
+    /// Nothing that can be answered, or more than there is room for.
     Nothing,
 }
 
@@ -44,7 +45,28 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, inbound: In
         let patience = Duration::from_millis(worker.config().settings.head_timeout_ms);
         let mut scanner = HeadScanner::default();
         let ends_at_once = || worker.shared.hurries();
-        let look = |bytes: &[u8]| look(bytes, &mut scanner);
+        let mut room = None;
+        let mut has_room = || {
+            if room.is_none() {
+                let Inbound {
+                    network,
+                    client,
+                    public,
+                    ..
+                } = &inbound;
+                let settings = &worker.config().settings;
+                room = worker
+                    .shared
+                    .room_for_head(settings, network, client.ip(), *public);
+            }
+            room.is_some()
+        };
+        let look = |bytes: &[u8]| {
+            if bytes.len() > SMALL && !has_room() {
+                return Some(Opening::Nothing);
+            }
+            look(bytes, &mut scanner)
+        };
         greeting::hear(
             &mut stream,
             &mut read,

@@ -21,6 +21,7 @@ mod group;
 mod handover;
 mod http;
 mod http2;
+mod large_heads;
 mod listen;
 mod mailbox;
 mod netns;

@@ -1,6 +1,7 @@
 //! What all threads share: the table, the apps' routing state, settings, and the way up to the agent.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
@@ -15,6 +16,7 @@ use crate::budget::Budget;
 use crate::checks::Checker;
 use crate::fly_src::{KeyError, Signer};
 use crate::handover::Heirs;
+use crate::large_heads::{LargeHeads, Room};
 use crate::mailbox::Mailbox;
 use crate::netns::Netns;
 use crate::phase::{Phase, Turn};
@@ -70,6 +72,10 @@ pub(crate) struct Shared {
     pub(crate) streaming: Arc<Sources>,
     /// Whose the client connections are.
     pub(crate) sources: Arc<Sources>,
+    /// Heads of requests that take much memory.
+    large_heads: LargeHeads,
+    /// How many of them memory is there for.
+    max_large_heads: usize,
     /// Pipes for bulk.
     pub(crate) pipes: Pipes,
     /// Where listening is not possible now.
@@ -173,6 +179,8 @@ impl Shared {
             max_streams: budget.streams,
             streaming: Arc::default(),
             sources: Arc::default(),
+            large_heads: LargeHeads::default(),
+            max_large_heads: budget.heads,
             pipes: Pipes::new(budget.pipes),
             unbound: Unbound::default(),
             tls: Store::default(),
@@ -312,6 +320,22 @@ impl Shared {
             Some(0) => usize::MAX,
             Some(most) => most,
         }
+    }
+
+    /// Room for a large head of a caller, if there is.
+    pub(crate) fn room_for_head(
+        &self,
+        settings: &Settings,
+        network: &Name,
+        caller: IpAddr,
+        outside: bool,
+    ) -> Option<Room> {
+        let most = match settings.max_large_heads {
+            None => self.max_large_heads,
+            Some(0) => usize::MAX,
+            Some(most) => most,
+        };
+        self.large_heads.enter(network, caller, outside, most)
     }
 
     /// Sends a line to the agent. Never waits; a line that finds no room is dropped.

@@ -154,6 +154,9 @@ pub struct Settings {
     /// that there may be, 0 any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections_source: Option<usize>,
+    /// Requests whose heads are larger than 8 KiB, at a time. `None` means what memory allows, 0 any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_large_heads: Option<usize>,
     /// The largest request body that is kept to be replayed; at most 10 MiB.
     pub replay_body_bytes: usize,
     /// Where other names are asked: `ip` or `ip#port`.
@@ -193,6 +196,7 @@ impl Default for Settings {
             max_held_bytes_app: 16 << 20,
             max_held_bytes: 256 << 20,
             max_connections_source: None,
+            max_large_heads: None,
             replay_body_bytes: 1 << 20,
             resolvers: Vec::new(),
             src_key: None,

@@ -50,6 +50,7 @@ LIMITS: dict[str, Limit] = {
     "max_held_bytes_app": Limit(Unit.SIZE, MIB, 1 << 40),
     "max_held_bytes": Limit(Unit.SIZE, MIB, 1 << 40),
     "max_connections_source": Limit(Unit.COUNT, 0, 1_000_000),
+    "max_large_heads": Limit(Unit.COUNT, 0, 1_000_000),
     "replay_body_bytes": Limit(Unit.SIZE, 0, 10 * MIB),
 }
 

@@ -65,6 +65,15 @@ impl Body {
         matches!(self.left, Left::Nothing)
     }
 
+    /// How much of it may still come from the client.
+    pub(super) fn left(&self) -> u64 {
+        match self.left {
+            Left::Nothing => 0,
+            Left::Length(left) => left,
+            Left::Chunks(_) => u64::MAX,
+        }
+    }
+
     /// Whether the request cannot be sent again.
     pub(super) fn is_lost(&self) -> bool {
         self.lost.is_some()

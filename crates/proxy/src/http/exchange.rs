@@ -27,6 +27,9 @@ use crate::route::{RouteError, Slot};
 const MAX_TRIES: usize = 3;
 /// Bodies up to this size are sent with the head, when they are there already.
 const MAX_JOINED: usize = 16 * 1024;
+/// What is read of a client that waits for a Machine, so that it is seen to go: of its body, and behind it.
+const BODY_AHEAD: u64 = 14 * 1024;
+const AHEAD: u64 = 2 * 1024;
 
 /// How the two directions ended together.
 enum Outcome {
@@ -181,8 +184,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         plan: &Plan,
         body: &Body,
     ) -> Result<(Slot, Link), NoMachine> {
-        let held = body.kept().len();
-        let reaching = self.reach(facts, &plan.aim, held);
+        let reaching = self.reach(facts, &plan.aim, body);
         match plan.deadline {
             None => reaching.await,
             Some(deadline) => {
@@ -196,26 +198,27 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         &mut self,
         facts: RequestFacts,
         aim: &Aim,
-        kept: usize,
+        body: &Body,
     ) -> Result<(Slot, Link), NoMachine> {
         let mut excluded: Vec<Name> = aim.exclude.iter().cloned().collect();
         let mut tries = 0;
         loop {
             tries += 1;
             let (worker, target) = (self.worker, self.target);
+            let ahead = self.ahead(body);
             let request = Request {
                 port: target.port.into(),
                 exclude: &excluded,
                 wish: aim.wish.as_deref(),
-                held_bytes: self.request.len() + self.input.len() + kept,
+                held_bytes: self.request.len() + body.kept().len() + ahead,
             };
             let slot = self
-                .unless_gone(worker.acquire(&aim.app, true, request))
+                .unless_gone(ahead, worker.acquire(&aim.app, true, request))
                 .await?;
             let again = tries > 1;
             let slot = slot.map_err(|error| NoMachine::Route { error, again })?;
             let opening = Link::open(worker, &slot, self.wish(facts, false));
-            match self.unless_gone(opening).await? {
+            match self.unless_gone(ahead, opening).await? {
                 Ok(link) => {
                     if slot.unit() == LoadUnit::Connections && !facts.upgrade {
                         self.add_to_head(ASK_TO_CLOSE);
@@ -232,6 +235,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 Err(error) => return Err(NoMachine::Link(error, slot.machine().clone())),
             }
         }
+    }
+
+    /// How much of what the client sends is held at most while it waits. All of it counts from the beginning.
+    fn ahead(&self, body: &Body) -> usize {
+        let more = body.left().min(BODY_AHEAD) + AHEAD;
+        self.input
+            .len()
+            .max(usize::try_from(more).unwrap_or(usize::MAX))
     }
 
     fn wish(&self, facts: RequestFacts, fresh: bool) -> Wish {
@@ -265,10 +276,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         self.head_len = take_from_head(&mut self.request, self.base_len, self.head_len);
     }
 
-    /// Waits for `work` unless the client goes away.
-    async fn unless_gone<T>(&mut self, work: impl Future<Output = T>) -> Result<T, NoMachine> {
+    /// Waits for `work` unless the client goes away, of which no more than `ahead` bytes are held meanwhile.
+    async fn unless_gone<T>(
+        &mut self,
+        ahead: usize,
+        work: impl Future<Output = T>,
+    ) -> Result<T, NoMachine> {
         let mut work = pin!(work);
-        let mut gone = pin!(watch(&mut self.reader, &mut self.input));
+        let mut gone = pin!(watch(&mut self.reader, &mut self.input, ahead));
         std::future::poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));

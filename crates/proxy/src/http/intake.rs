@@ -3,7 +3,8 @@
 use std::task::Poll;
 
 use roost_http1::{
-    FieldSlots, HeadScanner, RequestError, RequestFacts, RequestHead, Version, write_https_location,
+    FieldSlots, HeadScanner, HeadSpan, RequestError, RequestFacts, RequestHead, Version,
+    write_https_location,
 };
 use roost_wire::Handler;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,6 +13,7 @@ use super::ending::Ending;
 use super::refusal::{Refusal, UNREAD, has_no_body};
 use super::session::Session;
 use crate::http2::{self, Opening};
+use crate::large_heads::SMALL;
 
 /// What came from the client.
 pub(super) enum Intake {
@@ -42,7 +44,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
         self.watchdog.begin();
         loop {
             let waiting = self.input.is_empty();
-            let found = match scanner.scan_request(self.input.unread()) {
+            let whole = scanner.scan_request(self.input.unread());
+            if let Ok(found) = whole
+                && !self.has_room(found)
+            {
+                let line = "there is no room now for a request head of more than 8 KiB";
+                return self.refuse_unread(Refusal::plain(431, line)).await;
+            }
+            let found = match whole {
                 Ok(Some(span)) => self.read_head(span.start, span.end).map(Some),
                 other => other.map(|_| None),
             };
@@ -87,6 +96,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 }
             }
         }
+    }
+
+    /// Whether there is room for a head that was found, or for what has come of one.
+    fn has_room(&mut self, found: Option<HeadSpan>) -> bool {
+        let length = found.map_or(self.input.len(), |span| span.end - span.start);
+        if length > SMALL && self.room.is_none() {
+            let (worker, target) = (self.worker, self.target);
+            let settings = &worker.config().settings;
+            let (network, caller) = (&target.network, target.peer);
+            self.room = worker
+                .shared
+                .room_for_head(settings, network, caller, target.public);
+        }
+        length <= SMALL || self.room.is_some()
     }
 
     /// Reads the head at `start..end` of the input, and takes it out.

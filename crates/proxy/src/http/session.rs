@@ -17,6 +17,7 @@ use super::watchdog::{Activity, Watchdog};
 use crate::buffer::Buffer;
 use crate::fly_src::Line;
 use crate::http2::Opening;
+use crate::large_heads::Room;
 use crate::replay::rules;
 use crate::route::Target;
 use crate::worker::Worker;
@@ -29,6 +30,8 @@ pub(super) struct Session<'a, R, W> {
     pub(super) writer: W,
     /// Bytes from the client.
     pub(super) input: Buffer,
+    /// For the head of the present request, where that is large.
+    pub(super) room: Option<Room>,
     /// Bytes for the client.
     pub(super) output: Vec<u8>,
     /// The request's head as the Machine gets it, with its body if that is small.
@@ -117,6 +120,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
             reader,
             writer,
             input,
+            room: None,
             output,
             request,
             head_len: 0,
@@ -142,8 +146,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
             };
             let over = match self.unless_ending(next) {
                 Next::Request => {
-                    self.input.shrink();
-                    self.answer.shrink();
+                    self.shrink();
                     continue;
                 }
                 Next::End(ending) => Over::End(ending),
@@ -152,6 +155,18 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
             self.give_buffers();
             return over;
         }
+    }
+
+    /// Gives back memory that most requests do not need. Of the latest one something is left, which tells that
+    /// there was one.
+    fn shrink(&mut self) {
+        self.input.shrink();
+        self.answer.shrink();
+        for kept in [&mut self.request, &mut self.output] {
+            kept.truncate(stash::MAX_SIZE);
+            kept.shrink_to(stash::MAX_SIZE);
+        }
+        self.room = None;
     }
 
     fn give_buffers(self) {

@@ -7,7 +7,7 @@ use crate::buffer::Buffer;
 /// Sets kept by each thread.
 const MAX_KEPT: usize = 64;
 /// Larger buffers are not kept.
-const MAX_SIZE: usize = 16 * 1024;
+pub(super) const MAX_SIZE: usize = 16 * 1024;
 
 thread_local! {
     static KEPT: RefCell<Vec<Buffers>> = const { RefCell::new(Vec::new()) };
@@ -33,8 +33,10 @@ pub(super) fn take() -> Buffers {
 
 /// Empties `buffers` and keeps them, unless they are large or enough are kept.
 pub(super) fn give(mut buffers: Buffers) {
-    buffers.input.clear();
-    buffers.answer.clear();
+    for read in [&mut buffers.input, &mut buffers.answer] {
+        read.clear();
+        read.shrink();
+    }
     buffers.output.clear();
     buffers.request.clear();
     let sizes = [

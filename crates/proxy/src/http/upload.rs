@@ -10,7 +10,7 @@ use super::body::{Body, Part};
 use super::watchdog::Activity;
 use crate::buffer::Buffer;
 
-/// What a client may send ahead of its turn.
+/// What a client may send ahead of its turn, when its request is under way.
 const MAX_AHEAD: usize = 64 * 1024;
 
 /// How far the request has come; the response's way looks at it.
@@ -50,7 +50,7 @@ impl<R: AsyncRead + Unpin, M: AsyncWrite + Unpin> Upload<'_, R, M> {
     /// Sends everything, then watches the client.
     pub(super) async fn run(mut self) -> UploadEnd {
         match self.send().await {
-            Ok(()) => watch(self.reader, self.input).await,
+            Ok(()) => watch(self.reader, self.input, MAX_AHEAD).await,
             Err(end) => end,
         }
     }
@@ -112,12 +112,44 @@ fn deaf(_: io::Error) -> UploadEnd {
 
 /// Waits until the client is gone. A client that closes its sending side counts as gone: it cannot be
 /// told from one that gave up, and the Machine's work for that one has to end. What it sends ahead is
-/// kept, within bounds.
-pub(super) async fn watch(reader: &mut (impl AsyncRead + Unpin), input: &mut Buffer) -> UploadEnd {
-    while input.len() < MAX_AHEAD {
-        if !matches!(input.fill(reader).await, Ok(1..)) {
+/// kept, up to `most` bytes; beyond them it is not read, and so not seen to go.
+pub(super) async fn watch(
+    reader: &mut (impl AsyncRead + Unpin),
+    input: &mut Buffer,
+    most: usize,
+) -> UploadEnd {
+    while input.len() < most {
+        if !matches!(input.fill_to(most, reader).await, Ok(1..)) {
             return UploadEnd::ClientGone;
         }
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    /// Whether the client is seen to go, with what it sent; and how much was read of that.
+    fn watched(sent: &[u8], most: usize) -> (bool, usize) {
+        let (mut reader, mut input) = (sent, Buffer::default());
+        let gone = {
+            let watching = pin!(watch(&mut reader, &mut input, most));
+            let polled = watching.poll(&mut Context::from_waker(Waker::noop()));
+            polled.is_ready()
+        };
+        (gone, input.len())
+    }
+
+    /// A client that goes is seen while it sent less than may be held; never is more read than that.
+    #[test]
+    fn holds_no_more_than_it_may() {
+        assert_eq!(watched(&[0; 99], 100), (true, 99));
+        for most in [100, MAX_AHEAD] {
+            assert_eq!(watched(&vec![0; 2 * MAX_AHEAD], most), (false, most));
+        }
+    }
 }

@@ -79,7 +79,8 @@ pub(super) async fn run(
     let deadline = Instant::now() + patience;
     let mut must_agree = false;
     if Handling::of(&target.service_port) == Handling::PgTls {
-        match postgres::greet(worker, &mut stream, target, &mut first, patience).await? {
+        let greeting = postgres::greet(worker, &mut stream, target, &mut first, patience);
+        match timeout_at(deadline, greeting).await.map_err(late)?? {
             Greeted::Asked => {}
             Greeted::Direct => must_agree = true,
             Greeted::Cancel => return Ok(Opened::Cancel(stream, first)),
