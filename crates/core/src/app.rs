@@ -19,7 +19,7 @@ use crate::decision::{
 use crate::entry::{Entry, Readiness, Turn};
 use crate::health::Health;
 use crate::limits::{MAX_FALSE_STARTS, MAX_NAMED};
-use crate::queue::{Queue, Waiter};
+use crate::queue::{Blocked, Queue, Waiter};
 use crate::wish::Wish;
 
 /// Load of one service: Machine, internal port, now and peak since the last report.
@@ -498,18 +498,16 @@ impl AppState {
         if self.guest || self.queue.is_empty() {
             return effects;
         }
-        let mut blocked: Vec<TransportPort> = Vec::new();
+        let mut blocked = Blocked::default();
         let mut line = self.queue.take();
         line.retain(|waiter| {
-            if blocked.contains(&waiter.port) && waiter.is_plain() {
+            if blocked.has(waiter) {
                 return true;
             }
             match self.place(waiter.ask(), at, false, &mut effects) {
                 Ok(Some(grant)) => effects.push(Effect::Grant(waiter.id, grant)),
                 Ok(None) => {
-                    if waiter.is_plain() {
-                        blocked.push(waiter.port);
-                    }
+                    blocked.add(waiter);
                     return true;
                 }
                 Err(refusal) => {
@@ -562,6 +560,7 @@ fn reserve(
         key,
         machine: entry.machine.clone(),
         internal_port: inner.port,
+        up_since: entry.up_since,
         proven,
         one_port,
         trial,

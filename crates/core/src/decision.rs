@@ -31,6 +31,8 @@ pub struct Grant {
     pub machine: Arc<Machine>,
     /// The port to connect to.
     pub internal_port: u16,
+    /// When the Machine came up, or was heard of.
+    pub up_since: Micros,
     /// The port is known to take calls. False only with UDP, where nobody tells.
     pub proven: bool,
     /// Only one external port leads there: whoever else waits for the service waits for the same.

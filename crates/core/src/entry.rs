@@ -62,7 +62,8 @@ impl Entry {
     pub(crate) fn new(machine: Arc<Machine>, epoch: u64, now: Micros) -> Self {
         // One that is already running when we first hear of it was started long ago, most likely:
         // its first connect tells.
-        let readiness = match machine.state {
+        let machine_state = machine.state;
+        let readiness = match machine_state {
             MachineState::Started => Readiness::Ready,
             _ => Readiness::Unknown,
         };
@@ -73,7 +74,8 @@ impl Entry {
             waking: None,
             up_since: now,
             false_starts: 0,
-            lives: 0,
+            // One that is just starting has its grace period before it.
+            lives: u64::from(machine_state == MachineState::Starting),
             services: Vec::new(),
         };
         entry.rebuild_services(readiness);
@@ -147,6 +149,27 @@ impl Entry {
             machine: self.machine.clone(),
             life: self.life(),
             known: self.lives == 0,
+        })
+    }
+
+    /// Another state has decided meanwhile: whoever tried its ports or checks here has stopped.
+    pub(crate) fn let_go(&mut self) {
+        self.waking = None;
+        for service in &mut self.services {
+            service.checkup.hurried = false;
+            if service.readiness == Readiness::Probing {
+                service.readiness = Readiness::Unknown;
+            }
+        }
+    }
+
+    /// As [`Self::watch`], where it was watched before: what has passed since it came up is known.
+    pub(crate) fn watch_again(&self) -> Option<Watch> {
+        let proven = self.services.iter().all(|one| !one.checkup.is_unproven());
+        let watch = self.watch()?;
+        Some(Watch {
+            known: watch.known || proven,
+            ..watch
         })
     }
 

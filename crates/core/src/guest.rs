@@ -30,7 +30,7 @@ impl AppState {
         self.guest = true;
         let mut handed = HandedOver::default();
         for entry in &mut self.entries {
-            entry.waking = None;
+            entry.let_go();
             let id = &entry.machine.id;
             if entry.draining {
                 handed.draining.push(id.clone());
@@ -57,7 +57,8 @@ impl AppState {
     /// Nothing came of it: this state decides again.
     pub fn take_back(&mut self, at: Moment<'_>) -> Vec<Effect> {
         self.guest = false;
-        let mut effects: Vec<Effect> = self.watched().map(Effect::Watch).collect();
+        let watched = self.entries.iter().filter_map(Entry::watch_again);
+        let mut effects: Vec<Effect> = watched.map(Effect::Watch).collect();
         effects.extend(self.settle(at));
         effects
     }
@@ -119,6 +120,7 @@ impl AppState {
             key,
             machine: entry.machine.clone(),
             internal_port: inner.port,
+            up_since: entry.up_since,
             // Of UDP the other state does not say.
             proven: inner.protocol != Protocol::Udp,
             one_port,

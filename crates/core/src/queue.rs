@@ -31,10 +31,25 @@ impl Waiter {
             wish: self.wish.as_deref(),
         }
     }
+}
 
-    /// It takes whatever anybody else does: nobody behind it can be served before it.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.exclude.is_empty() && self.wish.is_none()
+/// Who waits in vain at this moment: of those who ask for the same nobody has to be looked at again.
+#[derive(Debug, Default)]
+pub(crate) struct Blocked(Vec<(TransportPort, Option<Box<Wish>>)>);
+
+/// Different asks that are remembered.
+const MAX_BLOCKED: usize = 16;
+
+impl Blocked {
+    pub(crate) fn has(&self, waiter: &Waiter) -> bool {
+        let same = |(port, wish): &(_, _)| *port == waiter.port && *wish == waiter.wish;
+        waiter.exclude.is_empty() && self.0.iter().any(same)
+    }
+
+    pub(crate) fn add(&mut self, waiter: &Waiter) {
+        if waiter.exclude.is_empty() && self.0.len() < MAX_BLOCKED {
+            self.0.push((waiter.port, waiter.wish.clone()));
+        }
     }
 }
 

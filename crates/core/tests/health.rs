@@ -374,3 +374,63 @@ fn an_elder_does_not_check() {
     assert_eq!(words(&back), ["watch m1 known", "watch m2 known"]);
     assert_eq!(play.used().machine.id.to_string(), "m1");
 }
+
+/// What was under way when another proxy took over, and came to nothing, is begun anew: whoever tried ports
+/// and checks has stopped. Of what passed before nobody says that it fails.
+#[test]
+fn who_decides_again_begins_anew() {
+    let mut play = Play::new();
+    play.put("m1", Stopped);
+    let (waiter, _, _) = play.waits();
+    assert_eq!(play.put("m1", Starting), ["watch m1", "probe m1 8080"]);
+    play.state.hand_over();
+    let back = play.state.take_back(at(&play.limits, play.now));
+    assert_eq!(play.told(&back), ["watch m1", "probe m1 8080"]);
+    let moment = at(&play.limits, play.now);
+    let ready = play.state.ready(play.probes[1], 8080, moment).1;
+    assert_eq!(words(&ready), ["hurry m1"]);
+    play.state.hand_over();
+    let back = play.state.take_back(at(&play.limits, play.now));
+    assert_eq!(play.told(&back), ["watch m1", "hurry m1"]);
+    assert_eq!(play.passes("m1"), [format!("grant {} m1", waiter.0)]);
+    play.state.hand_over();
+    let back = play.state.take_back(at(&play.limits, play.now));
+    assert_eq!(words(&back), ["watch m1 known"]);
+}
+
+/// A Machine that is heard of while it starts has its grace period before it.
+#[test]
+fn one_that_is_starting_is_not_known() {
+    let mut play = Play::new();
+    assert_eq!(play.put("m1", Starting), ["watch m1"]);
+    assert_eq!(play.put("m1", Started), ["watch m1"]);
+    assert_eq!(play.put("m2", Started), ["watch m2 known"]);
+}
+
+/// A service of datagrams gets no flow on a Machine whose check does not pass.
+#[test]
+fn checks_route_datagrams_too() {
+    let mut play = Play::new();
+    let service = json!({"services": [{
+        "protocol": "udp", "internal_port": 53, "ports": [{"port": 53}], "checks": [check("dns")],
+    }]});
+    play.put_with("m1", Started, service.clone());
+    play.put_with("m2", Started, service);
+    for id in ["m1", "m2"] {
+        play.run(id, "dns", true, false);
+    }
+    play.run("m1", "dns", false, false);
+    for _ in 0..6 {
+        let request = Request {
+            port: roost_wire::TransportPort::udp(53),
+            exclude: &[],
+            wish: None,
+            held_bytes: 0,
+        };
+        let verdict = play.state.acquire(request, at(&play.limits, play.now)).0;
+        let Verdict::Use(grant) = verdict else {
+            panic!("{verdict:?}")
+        };
+        assert_eq!(*grant.machine.id, *"m2");
+    }
+}
