@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from roost.proxyctl.decide_replay import decide_replay
 from tests.support.h2_peer import Fields, H2Peer, request_fields
 from tests.support.http_peer import (
     CLIENT_IP,
@@ -405,6 +406,53 @@ def test_the_bound_is_a_setting(tmp_path: Path) -> None:
         made.listeners["b1"].close()
 
 
+def test_what_is_kept_is_bounded_for_an_app_and_in_all(tmp_path: Path) -> None:
+    """Callers of an app with rules have 32 MiB together, all apps of an organization half of what
+    there is while the others want nothing; beyond that nothing more is kept, but for others.
+    """
+    size = 2 << 20
+    rules = {**HTTP, "http_options": {"replay_cache": [COOKIE]}}
+    with http_world(tmp_path, settings={"replay_body_bytes": size}) as world:
+        made = Site(world)
+        addresses = {}
+        for number, (name, org) in enumerate([("c", "x"), ("d", "x"), ("e", "x"), ("f", "y")], 9):
+            addresses[name] = f"fdaa:0:1:0:1::{number}"
+            way = {"network": "1", "ip": addresses[name]}
+            world.control.put("app", app_at(name, [way], org=org))
+            made.add(f"{name}0", name, port=rules)
+
+        def upload(name: str) -> tuple[Peer, Peer]:
+            """A request whose body the Machine has, and which it has not answered."""
+            client = world.client(post(f"Content-Length: {size}\r\n"), to=addresses[name])
+            client.send(bytes(size))
+            inside = made.at(f"{name}0")
+            inside.head()
+            assert len(inside.take(size)) == size
+            return client, inside
+
+        def is_kept(name: str) -> bool:
+            """Whether one more is kept: only then it is replayed."""
+            client, inside = upload(name)
+            inside.send(replay("elsewhere=true", "Connection: close\r\n"))
+            _, line = client.answer()
+            assert line.startswith((b"PR03", b"PA01"))
+            return line.startswith(b"PR03")
+
+        held = [upload("c") for _ in range(15)]
+        assert is_kept("c")
+        held.append(upload("c"))
+        assert not is_kept("c")
+        assert "no room" in made.logged("PA01", "c")
+        held += [upload("d") for _ in range(15)]
+        assert is_kept("e")
+        held.append(upload("d"))
+        assert not is_kept("e")
+        assert is_kept("f")
+        assert len(held) == 32
+        for listener in made.listeners.values():
+            listener.close()
+
+
 # === refusals ===
 
 
@@ -469,6 +517,14 @@ def test_ten_replays_and_no_more(site: Site) -> None:
     assert "10 times" in refused(client, "PA02")
 
 
+def no_list(value: dict[str, Any]) -> dict[str, Any]:
+    """A Machine's services as the agent says them: without a list of apps where there is none."""
+    services = [dict(service) for service in value["services"]]
+    for service in services:
+        del service["allowed_apps"]
+    return {"services": services}
+
+
 NETWORKS = [
     # number, organization of b, crossing, sources → code
     (1, "personal", False, [], None),
@@ -493,6 +549,10 @@ def test_who_may_send_whom(
     more = {"cross_network_replays": crossing, "replay_sources": sources}
     site.app("b", number=number, org=org, **more)
     site.add("b1", "b", number=number)
+    target = app_at("b", [], network=str(number), org=org, **more)
+    value = machine("b1", "b", "127.0.1.1", port=HTTP)
+    said = decide_replay(app_at("a", []), target, [value | no_list(value)], 80)
+    assert said.passes == (code is None), said.why
     client, first = site.world.client(get()), site.world.accept()
     answered(first, replay("app=b"))
     if code is None:
@@ -704,6 +764,47 @@ def test_the_target_takes_it_back(site: Site) -> None:
     client.send(get("/p"))
     answered(first, ok("again"))
     assert client.answer()[1] == b"again"
+
+
+GIVEN_BACK = {"cache": {"invalidate": True}}
+
+
+@pytest.mark.parametrize("more", [{}, {"transform": {"path": "/admin"}}, {"state": "admin"}])
+def test_who_may_send_nothing_gives_back_what_it_got(site: Site, more: dict[str, Any]) -> None:
+    """An app of another organization can give a request back to the called one as it came, whatever
+    it changed of it on the way, and can add nothing.
+    """
+    site.app("b", org="acme", replay_sources=["personal"])
+    site.add("b1", "b")
+    client, first = site.world.client(get("/p", "A: b\r\n")), site.world.accept()
+    answered(first, replay("app=b"))
+    second = site.at("b1")
+    changes = {"path": "/admin", "set_headers": [{"name": "A", "value": "c"}]}
+    assert "/p HTTP" in answered(second, in_json({"instance": "b1", "transform": changes}))
+    assert "/admin HTTP" in answered(second, in_json({**GIVEN_BACK, **more}))
+    if more:
+        assert "as it came" in refused(client, "PA05")
+        return
+    head = answered(first, ok("home"))
+    assert head.startswith("GET /p HTTP/1.1\r\n")
+    assert values(head, "A") == ["b"]
+    assert client.answer()[1] == b"home"
+
+
+def test_a_wish_holds_when_memory_does_not(site: Site) -> None:
+    """When a remembered target has no Machine, the caller's own words say who is asked."""
+    site.add("m2", "a")
+    site.target()
+    client = site.world.client(get("/p", "fly-force-instance-id: m1\r\n"))
+    first = site.world.accept()
+    answered(first, caching("app=b;instance=b1"))
+    answered(site.at("b1"), ok())
+    client.answer()
+    site.world.control.call("del", kind="machine", id="b1")
+    site.add("b2", "b")
+    client.send(get("/p", "fly-force-instance-id: m2\r\n"))
+    answered(site.at("m2"), ok("m2"))
+    assert client.answer()[1] == b"m2"
 
 
 @pytest.mark.parametrize("end", ["gone", "forbidden", "nobody"])

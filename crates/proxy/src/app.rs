@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use roost_core::{
     AppState, Effect, Fate, Grant, HandedOver, LoadLine, Micros, Moment, Plea, Probe, ProbeWish,
     Refusal, Request, Run, RunWish, Verdict, WaiterId, Wish,
 };
-use roost_replay::{Cached, Directive, Invalid, Lookup, ReplayCache};
 use roost_wire::{Elder, Level, Machine, Name, TransportPort, Up, Wished};
 use tokio::sync::oneshot;
 
+use crate::replay::memory::Memory;
 use crate::seldom::Seldom;
 use crate::shared::{Config, Shared, lock};
 
@@ -27,10 +27,9 @@ pub(crate) struct AppHandle {
     pub(crate) coders: AtomicUsize,
     /// Bounds what is said about datagrams to it that find no room.
     pub(crate) crowded: Seldom,
+    /// The replays that it has said and that are remembered.
+    pub(crate) memory: Memory,
     cell: Mutex<Cell>,
-    replays: Mutex<ReplayCache>,
-    /// There is something in it.
-    remembers: AtomicBool,
     /// When a request to it was last replayed; 0 is never.
     replayed: AtomicU64,
 }
@@ -89,7 +88,7 @@ impl<'a> Context<'a> {
 
 impl AppHandle {
     /// An app without Machines; as a `guest` another process decides.
-    pub(crate) fn new(name: Name, guest: bool) -> Self {
+    pub(crate) fn new(name: Name, memory: Memory, guest: bool) -> Self {
         let mut cell = Cell::default();
         if guest {
             cell.state.hand_over();
@@ -100,9 +99,8 @@ impl AppHandle {
             kept: AtomicUsize::new(0),
             coders: AtomicUsize::new(0),
             crowded: Seldom::default(),
+            memory,
             cell,
-            replays: Mutex::default(),
-            remembers: AtomicBool::new(false),
             replayed: AtomicU64::new(0),
         }
     }
@@ -116,34 +114,6 @@ impl AppHandle {
     pub(crate) fn replayed_since(&self, moment: Micros) -> bool {
         let at = self.replayed.load(Ordering::Relaxed);
         at > 0 && at >= moment
-    }
-
-    /// The replay that is remembered for a request. Looks at no lock while none is.
-    pub(crate) fn remembered(&self, lookup: Lookup<'_>) -> Option<Cached> {
-        let any = self.remembers.load(Ordering::Acquire);
-        any.then(|| lock(&self.replays).find(lookup)).flatten()
-    }
-
-    /// Remembers a replay, if it or a rule says so.
-    pub(crate) fn remember_replay(
-        &self,
-        lookup: Lookup<'_>,
-        directive: &Arc<Directive>,
-        by: &Name,
-    ) -> Result<(), Invalid> {
-        if directive.cache.is_none() && lookup.rules.is_empty() {
-            return Ok(());
-        }
-        let mut replays = lock(&self.replays);
-        replays.remember(lookup, directive, by)?;
-        let any = replays.size().0 > 0;
-        self.remembers.store(any, Ordering::Release);
-        Ok(())
-    }
-
-    /// Forgets the replays that are remembered for a request.
-    pub(crate) fn forget_replay(&self, lookup: Lookup<'_>) {
-        lock(&self.replays).forget(lookup);
     }
 
     /// Reserves a unit or enters the line.

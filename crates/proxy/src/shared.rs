@@ -22,6 +22,7 @@ use crate::netns::Netns;
 use crate::phase::{Phase, Turn};
 use crate::probe::Prober;
 use crate::replay::keeper::Kept;
+use crate::replay::memory::{self, Memory};
 use crate::seldom::Seldom;
 use crate::sockets::Sockets;
 use crate::sources::Sources;
@@ -104,6 +105,8 @@ pub(crate) struct Shared {
     pub(crate) coders: AtomicUsize,
     /// Bytes of request bodies that are kept for replays.
     pub(crate) kept: Kept,
+    /// Bytes of replays that are remembered.
+    pub(crate) remembered: Arc<Kept>,
 }
 
 /// What the agent's `hello` said.
@@ -194,7 +197,8 @@ impl Shared {
             heir: Heirs::default(),
             heard: AtomicBool::new(false),
             coders: AtomicUsize::new(0),
-            kept: Kept::default(),
+            kept: Kept::for_bodies(),
+            remembered: Arc::new(Kept::new(memory::MOST_IN_ALL)),
         };
         (shared, lines)
     }
@@ -228,10 +232,22 @@ impl Shared {
             .cloned()
     }
 
+    /// The organization of an app; of one that is not there a name that none has.
+    pub(crate) fn org_of(&self, app: &str) -> Name {
+        let table = self.table();
+        table
+            .app(app)
+            .map(|app| app.org.clone())
+            .unwrap_or_default()
+    }
+
     /// The routing state of an app, made when it is not there.
     pub(crate) fn app_or_new(&self, name: &Name) -> Arc<AppHandle> {
         let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(AppHandle::new(name.clone(), self.heir.decides()));
+        let new = || {
+            let memory = Memory::new(self.remembered.clone());
+            Arc::new(AppHandle::new(name.clone(), memory, self.heir.decides()))
+        };
         apps.entry(name.clone()).or_insert_with(new).clone()
     }
 
@@ -340,9 +356,16 @@ impl Shared {
 
     /// Sends a line to the agent. Never waits; a line that finds no room is dropped.
     pub(crate) fn up(&self, line: Up) {
-        if self.up.try_send(line).is_err() {
+        self.try_up(line);
+    }
+
+    /// As [`Self::up`]; `false` when it was dropped.
+    pub(crate) fn try_up(&self, line: Up) -> bool {
+        let sent = self.up.try_send(line).is_ok();
+        if !sent {
             tracing::debug!("the agent does not read: a line was dropped");
         }
+        sent
     }
 
     /// As [`Self::up`], but waits for room.

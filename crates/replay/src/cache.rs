@@ -12,15 +12,15 @@ use roost_wire::Name;
 
 use crate::directive::{CacheOrder, Directive};
 use crate::error::Invalid;
-use crate::prefix::Prefix;
+use crate::prefix::{Prefix, is_plain};
 use crate::rule::{Rule, RuleKind};
 
 /// Entries of one app.
 pub const MAX_ENTRIES: usize = 4096;
 /// Bytes of one app's entries, about.
-pub const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 4 << 20;
 /// What an entry takes besides its text.
-const ENTRY: usize = 256;
+const ENTRY: usize = 256 + size_of::<Directive>();
 
 /// What requests an entry is for. Each port and host name has its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -93,13 +93,17 @@ impl ReplayCache {
             .find_map(|key| self.get(&key, lookup.now))
     }
 
-    /// Remembers what an app said about a request, as far as the app or its rules ask for it.
+    /// Remembers what an app said about a request, as far as the app or its rules ask for it, and the request's
+    /// path says plainly which it is.
     pub fn remember(
         &mut self,
         lookup: Lookup<'_>,
         directive: &Arc<Directive>,
         by: &Name,
     ) -> Result<(), Invalid> {
+        if !is_plain(lookup.head.path()) {
+            return Ok(());
+        }
         let host = lookup.host();
         let cached = |allow_bypass| Cached {
             directive: directive.clone(),
@@ -189,6 +193,9 @@ impl Lookup<'_> {
 
     /// The keys under which something could be remembered for the request, the first that is found counts.
     fn keys(&self) -> Vec<Key> {
+        if !is_plain(self.head.path()) {
+            return Vec::new();
+        }
         let host = self.host();
         let paths = Prefix::of_path(self.head.path()).map(|path| What::Path(path.into()));
         let rule = Rule::find(self.rules, &host, self.head);
@@ -231,7 +238,11 @@ impl Directive {
     fn bytes(&self) -> usize {
         const NAME: usize = 64;
         let names = [&self.app, &self.instance, &self.prefer_instance];
-        NAME * (self.regions.len() + names.into_iter().flatten().count())
+        let prefix = match &self.cache {
+            Some(CacheOrder::Remember(order)) => order.prefix.len(),
+            _ => 0,
+        };
+        prefix + NAME * (self.regions.len() + names.into_iter().flatten().count())
     }
 }
 
@@ -329,6 +340,25 @@ mod tests {
         let mut cache = ReplayCache::default();
         cache
             .remember(lookup(HEAD, &rules, 0), &order, &"m".into())
+            .unwrap();
+        assert_eq!(cache.size(), (0, 0));
+    }
+
+    /// A path that a server may take for another one is the app's to judge, each time.
+    #[test]
+    fn what_is_not_plain_is_asked_each_time() {
+        let mut cache = ReplayCache::default();
+        let order = directive("b", Some("/a/*"));
+        cache
+            .remember(lookup(HEAD, &[], 0), &order, &"m".into())
+            .unwrap();
+        let hidden = b"GET /a/%2e%2e/admin HTTP/1.1\r\nHost: web.flycast\r\n\r\n";
+        assert_eq!(found(&mut cache, lookup(hidden, &[], 0)), None);
+        let plain = b"GET /a/x HTTP/1.1\r\nHost: web.flycast\r\n\r\n";
+        assert!(found(&mut cache, lookup(plain, &[], 0)).is_some());
+        let mut cache = ReplayCache::default();
+        cache
+            .remember(lookup(hidden, &[], 0), &order, &"m".into())
             .unwrap();
         assert_eq!(cache.size(), (0, 0));
     }

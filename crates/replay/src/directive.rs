@@ -195,17 +195,21 @@ pub(crate) fn name(field: &str, text: &str) -> Result<Name, Invalid> {
     }
 }
 
-/// Reads regions, separated by commas.
+/// Reads regions, separated by commas; one that is there again counts once.
 pub(crate) fn regions(field: &str, text: &str) -> Result<Vec<Name>, Invalid> {
     let each = text.split(',').map(|one| name(field, one.trim()));
     let regions: Vec<Name> = each.take(MAX_REGIONS + 1).collect::<Result<_, _>>()?;
     if regions.len() > MAX_REGIONS {
         return Err(Invalid::field(field, "lists too many regions"));
     }
-    Ok(regions
-        .into_iter()
-        .map(|one| one.to_ascii_lowercase().into())
-        .collect())
+    let mut found: Vec<Name> = Vec::new();
+    for region in regions {
+        let region = region.to_ascii_lowercase();
+        if !found.iter().any(|one| **one == *region) {
+            found.push(region.into());
+        }
+    }
+    Ok(found)
 }
 
 /// Reads a state. It goes on as the last pair of a list, so it can hold no separator.

@@ -50,6 +50,11 @@ impl Prefix {
         &self.path
     }
 
+    /// Bytes of its text.
+    pub(crate) fn len(&self) -> usize {
+        self.path.len() + self.host.as_ref().map_or(0, String::len)
+    }
+
     /// Whether a request for `path` (a query may follow) on `host` (in lower case, without port) is meant.
     pub fn matches(&self, host: &str, path: &str) -> bool {
         self.host.as_deref().is_none_or(|own| own == host)
@@ -71,6 +76,23 @@ impl Prefix {
             .into_iter()
             .chain(parts.filter(|part| !part.ends_with('/')))
     }
+}
+
+/// Whether a path means what its bytes say: a server may take dot segments, encoded or not, for a way up, and
+/// other bytes for slashes, so that `/a/../b` begins with `/a` and is not below it.
+pub(crate) fn is_plain(path: &str) -> bool {
+    let end = path.find('?').unwrap_or(path.len());
+    let path = path.get(..end).unwrap_or_default().to_ascii_lowercase();
+    let hidden = ["%2f", "%5c", "\\"].iter().any(|one| path.contains(one));
+    let mut segments = path.split('/');
+    !hidden && !segments.any(is_dots)
+}
+
+/// `.` or `..`, perhaps with parameters.
+fn is_dots(segment: &str) -> bool {
+    let segment = segment.replace("%2e", ".");
+    let name = segment.split(';').next().unwrap_or_default();
+    matches!(name, "." | "..")
 }
 
 fn is_boundary(rest: &str) -> bool {
@@ -116,6 +138,35 @@ mod tests {
             "a b/",
         ] {
             assert!(Prefix::parse("prefix", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn dots_and_hidden_slashes_are_not_plain() {
+        for path in [
+            "/",
+            "/a/b",
+            "/.well-known/x",
+            "/a..b/...",
+            "/a?b=/../c",
+            "//a",
+            "*",
+            "/a;x",
+        ] {
+            assert!(is_plain(path), "{path}");
+        }
+        for path in [
+            "/a/../b",
+            "/a/..",
+            "/./a",
+            "/a/%2E%2e/b",
+            "/a/.%2e;x/b",
+            "/a/..;/b",
+            "/a%2Fb",
+            "/a\\..\\b",
+            "/a%5cb",
+        ] {
+            assert!(!is_plain(path), "{path}");
         }
     }
 

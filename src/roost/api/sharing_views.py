@@ -67,6 +67,7 @@ def network_view(network: Network, *, apps: int, grants_in: int, grants_out: int
 
 def reach_view(answer: Answer) -> Json:
     """What `reach` says (Roost's own object)."""
+    replay = answer.replay
     return {
         "reaches": answer.reaches,
         "from": answer.caller,
@@ -75,4 +76,5 @@ def reach_view(answer: Answer) -> Json:
             {"step": str(step.stage), "passes": step.passes, "why": step.why}
             for step in answer.steps
         ],
+        "replay": None if replay is None else {"passes": replay.passes, "why": replay.why},
     }

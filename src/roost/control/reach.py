@@ -18,10 +18,11 @@ from roost.control.reach_callers import Callers, MayLook
 from roost.model.address_parts import Parts, Role, parts_of
 from roost.model.addresses import network_prefix
 from roost.model.checks import CheckStatus, with_unchecked
-from roost.model.records import Address, App, Machine, Network
+from roost.model.records import Address, App, Machine, Network, Org
 from roost.plan.targets import Target, parse_target
 from roost.proxyctl import view
 from roost.proxyctl.decide import Caller, Stage, Step, decide, ports_of
+from roost.proxyctl.decide_replay import decide_replay
 from roost.proxyctl.ways import Way, ways
 
 _MACHINES4 = IPv4Network("172.16.0.0/12")
@@ -30,12 +31,16 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Yes or no, with every step on the way; the last one decided."""
+    """Yes or no, with every step on the way; the last one decided.
+
+    `replay` is beside them: whether the caller's app may send requests on to the app that is meant.
+    """
 
     reaches: bool
     caller: str
     target: str
     steps: tuple[Step, ...]
+    replay: Step | None = None
 
 
 class Reach:
@@ -56,7 +61,13 @@ class Reach:
         wanted = parse_target(target)
         steps = [_step(Stage.CALLER, True, _introduce(caller, network))]
         steps += self._steps(caller, network, wanted, may_look)
-        return Answer(reaches=steps[-1].passes, caller=source, target=target, steps=tuple(steps))
+        return Answer(
+            reaches=steps[-1].passes,
+            caller=source,
+            target=target,
+            steps=tuple(steps),
+            replay=self._replay(caller, wanted, may_look),
+        )
 
     # What is called
 
@@ -86,6 +97,26 @@ class Reach:
         yield _step(Stage.NAME, True, f"{name} resolves to {listed}")
         steps = self._best(caller, wanted, here, wanted.app)
         yield from self._told(wanted.app, steps, may_look)
+
+    def _replay(self, caller: Caller, wanted: Target, may_look: MayLook) -> Step | None:
+        """Whether the caller's app may replay there; None where one of them is no app, or not for
+        the asker to look at.
+        """
+        if wanted.kind != "flycast" or wanted.protocol != "tcp" or caller.app is None:
+            return None
+        source, target = self._app(caller.app), self._app(wanted.app)
+        if source is None or target is None or not may_look(target[0].org, target[0], None):
+            return None
+        return decide_replay(source[1], target[1], self._machines(wanted.app), wanted.port or 0)
+
+    def _app(self, name: str) -> tuple[App, view.Entity] | None:
+        """An app and what the proxy is told of it, but its addresses."""
+        stored = self._store.get(App, name)
+        if stored is None:
+            return None
+        org = self._store.get(Org, stored.record.org)
+        settings = org.record if org else None
+        return stored.record, view.app(stored.record, (), now_ms=0, org=settings)
 
     def _told(self, app: str, steps: list[Step], may_look: MayLook) -> list[Step]:
         """The steps as the asker may know them: of an app that it may not look at only what a call

@@ -31,6 +31,8 @@ class Stage(StrEnum):
     SERVICE = "service"
     GUARD = "guard"
     MACHINE = "machine"
+    REPLAY = "replay"
+    """Beside the others: it says nothing about a call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +78,11 @@ def decide(
     `machines` are the called app's `machine` entities, `org` is its organization.
     """
     known = list(machines)
-    serving = list(_serving(known, port, protocol))
+    serving = list(serving_of(known, port, protocol))
     for step in (
         _audience(caller, way),
         _service(way, port, serving, _none(known, port, protocol)),
-        _guard(caller, port, serving, org),
+        guard_of(caller, port, serving, org),
         _machine(port, serving, failing),
     ):
         yield step
@@ -109,7 +111,8 @@ Serving = tuple[Entity, dict[str, Any], dict[str, Any]]
 """A Machine, its service and the port of that service."""
 
 
-def _serving(machines: Iterable[Entity], port: int, protocol: str) -> Iterator[Serving]:
+def serving_of(machines: Iterable[Entity], port: int, protocol: str) -> Iterator[Serving]:
+    """What the Machines have on an external port."""
     for machine in machines:
         for service in machine["services"]:
             for one in service["ports"]:
@@ -122,7 +125,7 @@ def _none(machines: list[Entity], port: int, protocol: str) -> str:
     """That nothing is on a port, and what is there over the other protocol."""
     why = f"no Machine of the app has a {protocol.upper()} service on port {port}"
     other = "udp" if protocol == "tcp" else "tcp"
-    if any(_serving(machines, port, other)):
+    if any(serving_of(machines, port, other)):
         why += f"; it has one over {other.upper()}: ask for {port}/{other}"
     return why
 
@@ -178,7 +181,8 @@ def _unserved(port: dict[str, Any]) -> list[str]:
     return [word for word in handlers if word not in served]
 
 
-def _guard(caller: Caller, port: int, serving: list[Serving], org: str) -> Step:
+def guard_of(caller: Caller, port: int, serving: list[Serving], org: str) -> Step:
+    """Whether the lists of allowed apps let the caller pass; `org` is the called app's."""
     lists = [
         {full_caller_name(name, org) for name in service["allowed_apps"]}
         for _, service, _ in serving

@@ -189,19 +189,23 @@ def test_networks(api: ApiStub, run: Run) -> None:
 
 @pytest.mark.parametrize(("reaches", "code", "first"), [(True, 0, "yes"), (False, 1, "no")])
 def test_reach(api: ApiStub, run: Run, reaches: bool, code: int, first: str) -> None:
-    """Yes or no on the first line and in the exit status, then each step."""
+    """Yes or no on the first line and in the exit status, then each step, and about replays."""
     steps = [
         {"step": "caller", "passes": True, "why": "app api is there"},
         {"step": "name", "passes": reaches, "why": "web.flycast"},
     ]
-    answer = {"reaches": reaches, "from": "api", "to": "web:80", "steps": steps}
+    replay = {"passes": reaches, "why": "so it is"}
+    answer = {"reaches": reaches, "from": "api", "to": "web:80", "steps": steps, "replay": replay}
     api.on("GET /v1/reach", answer)
     ended = run("reach", "api", "web:80")
     assert (code, f"{first}: api → web:80") == (ended.code, ended.out.splitlines()[0])
     mark = "✓" if reaches else "✗"
-    assert ["  ✓ caller  app api is there", f"  {mark} name    web.flycast"] == (
-        ended.out.splitlines()[1:]
-    )
+    allowed = "allowed" if reaches else "not allowed"
+    assert [
+        "  ✓ caller  app api is there",
+        f"  {mark} name    web.flycast",
+        f"fly-replay is {allowed}: so it is",
+    ] == ended.out.splitlines()[1:]
     assert [("from", "api"), ("to", "web:80")] == api.asked[-1].query
     again = run("reach", "api", "web:80", "--json")
     assert (code, answer) == (again.code, again.json)

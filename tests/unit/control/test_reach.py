@@ -319,3 +319,38 @@ def test_a_machine_that_does_not_pass_its_checks_is_not_reached(tmp_path: Path) 
         assert ask(bench, "api", "web:80").reaches
 
     with_bench(tmp_path, body)
+
+
+def test_whether_a_replay_may_go_there(tmp_path: Path) -> None:
+    """Beside the steps stands whether the one app may replay to the other and by which setting; not
+    for a network, nor for who may not look at the target.
+    """
+
+    def said(bench: Bench, source: str, target: str, word: str, may: MayLook = everything) -> bool:
+        replay = ask(bench, source, target, may).replay
+        assert replay is not None
+        assert word in replay.why
+        return replay.passes
+
+    async def body(bench: Bench) -> None:
+        await world(bench)
+        assert said(bench, "web", "web", "its own Machines")
+        assert said(bench, "api", "web", "on one network")
+        assert said(bench, "api", "web:80", "on one network")
+        assert not said(bench, "api", "web:81", "has a service on port 81")
+        assert not said(bench, "api", "web:5432", "no http handler")
+        assert not said(bench, "web", "api", "no Machine of the app api has a port")
+        assert not said(bench, "lab", "web", "cross-network-replays enable --org personal")
+        await bench.control.replays.set_cross_network("personal", True)
+        assert said(bench, "lab", "web", "lets replays cross")
+        assert not said(bench, "far", "web", "replay-sources add acme --org personal")
+        await bench.control.replays.change_sources("personal", add=["acme"])
+        assert said(bench, "far", "web", "lists acme")
+        await bench.machine("web", services=[{**WEB, "allowed_apps": ["lab"]}])
+        assert not said(bench, "api", "web", "is not among the allowed_apps of port 80")
+        assert said(bench, "lab", "web", "lets replays cross")
+        assert ask(bench, "personal/default", "web").replay is None
+        assert ask(bench, "api", "web.internal").replay is None
+        assert ask(bench, "far", "web", only("acme")).replay is None
+
+    with_bench(tmp_path, body)

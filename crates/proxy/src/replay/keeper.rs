@@ -34,32 +34,59 @@ pub(crate) enum Unkept {
     NoRoom,
 }
 
-/// What is kept, by organization.
-#[derive(Debug, Default)]
+/// Room that organizations share: each has at most as much of it as is left for the others.
+#[derive(Debug)]
 pub(crate) struct Kept {
-    by_org: Mutex<HashMap<Name, usize>>,
+    most: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_org: HashMap<Name, usize>,
 }
 
 impl Kept {
-    fn take(&self, org: &Name, bytes: usize) -> bool {
-        let mut by_org = lock(&self.by_org);
-        let left = MOST_IN_ALL.saturating_sub(by_org.values().sum::<usize>());
-        let after = by_org.get(org).copied().unwrap_or_default() + bytes;
+    /// So many bytes of room.
+    pub(crate) fn new(most: usize) -> Self {
+        let taken = Mutex::default();
+        Self { most, taken }
+    }
+
+    /// The room for request bodies.
+    pub(crate) fn for_bodies() -> Self {
+        Self::new(MOST_IN_ALL)
+    }
+
+    /// Takes so many bytes more for an organization, if it may have them.
+    pub(crate) fn take(&self, org: &Name, bytes: usize) -> bool {
+        let mut taken = lock(&self.taken);
+        let left = self.most.saturating_sub(taken.all);
+        let after = taken.by_org.get(org).copied().unwrap_or_default() + bytes;
         let fits = after <= left.saturating_sub(bytes);
         if fits {
-            by_org.insert(org.clone(), after);
+            taken.all += bytes;
+            taken.by_org.insert(org.clone(), after);
         }
         fits
     }
 
-    fn give(&self, org: &Name, bytes: usize) {
-        let mut by_org = lock(&self.by_org);
-        if let Some(mine) = by_org.get_mut(org) {
+    /// Gives what was taken back.
+    pub(crate) fn give(&self, org: &Name, bytes: usize) {
+        let mut taken = lock(&self.taken);
+        if let Some(mine) = taken.by_org.get_mut(org) {
             *mine = mine.saturating_sub(bytes);
             if *mine == 0 {
-                by_org.remove(org);
+                taken.by_org.remove(org);
             }
+            taken.all = taken.all.saturating_sub(bytes);
         }
+    }
+
+    /// What is taken by all.
+    pub(crate) fn all(&self) -> usize {
+        lock(&self.taken).all
     }
 }
 
@@ -82,12 +109,11 @@ impl Keeper {
         limit: usize,
         ruled: bool,
     ) -> Self {
-        let org = shared.table().app(&app.name).map(|known| known.org.clone());
         let replays = ruled || app.replayed_since(shared.now().saturating_sub(MEMORY));
         Self {
             shared: shared.clone(),
             app: app.clone(),
-            org: org.unwrap_or_default(),
+            org: shared.org_of(&app.name),
             limit: limit.min(MOST),
             of_app: if replays {
                 MOST_OF_APP
@@ -143,13 +169,13 @@ mod tests {
     /// However much one organization wants, there is room for others, and what is given back is free again.
     #[test]
     fn nobody_takes_all() {
-        let (kept, piece) = (Kept::default(), 1 << 20);
+        let (kept, piece) = (Kept::for_bodies(), 1 << 20);
         let all = |org: &str| (0..1000).filter(|_| kept.take(&org.into(), piece)).count();
         let (one, two, three) = (all("one"), all("two"), all("three"));
         assert_eq!((one, two, three), (64, 32, 16));
         kept.give(&"one".into(), one * piece);
         assert!(all("two") > 0);
         kept.give(&"one".into(), piece);
-        assert_eq!(lock(&kept.by_org).len(), 2);
+        assert_eq!(lock(&kept.taken).by_org.len(), 2);
     }
 }

@@ -24,6 +24,7 @@ use crate::route::Target;
 use crate::worker::Worker;
 
 pub(crate) mod keeper;
+pub(crate) mod memory;
 pub(crate) mod rules;
 mod way;
 
@@ -61,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) foreign: bool,
     replays: usize,
     bypassed: bool,
+    /// What the caller wished, while a remembered replay goes before it.
+    passed_by: Option<Box<Wish>>,
     stage: Stage,
     rescue: Option<Box<Rescue>>,
     /// The head as it came, once it was changed.
@@ -144,23 +147,25 @@ impl Plan {
         let mut plan = Self::to_called(ground);
         let wanted = routed.then(|| Wanted::of(FinishedHead::new(head)));
         let wanted = wanted.unwrap_or_default();
-        let Some(cached) = ground.called().remembered(ground.lookup(head)) else {
-            plan.aim.wish = wanted.wish.map(Box::new);
+        let wish = wanted.wish.map(Box::new);
+        let Some(cached) = ground.called().memory.find(ground.lookup(head)) else {
+            plan.aim.wish = wish;
             return plan;
         };
         plan.bypassed = wanted.skip_cache && cached.allow_bypass;
-        let source = ground.called().name.clone();
-        match way::find(ground, &source, &cached.directive) {
+        let called = &*ground.called().name;
+        match way::find(ground, called, target_of(ground, &cached.directive, called)) {
             Ok(app) if !plan.bypassed => {
                 plan.stage = Stage::Remembered;
+                plan.passed_by = wish;
                 plan.turn_to(ground, app, &cached.directive, &cached.by);
                 cache_status("hit", &mut plan.lines);
             }
             found => {
                 if found.is_err() {
-                    ground.called().forget_replay(ground.lookup(head));
+                    ground.called().memory.forget(ground.lookup(head));
                 }
-                plan.aim.wish = wanted.wish.map(Box::new);
+                plan.aim.wish = wish;
             }
         }
         plan
@@ -178,6 +183,7 @@ impl Plan {
             foreign: false,
             replays: 0,
             bypassed: false,
+            passed_by: None,
             stage: Stage::Usual,
             rescue: None,
             original: None,
@@ -201,16 +207,21 @@ impl Plan {
             let message = format!("the request was replayed more than {MAX_REPLAYS} times");
             return Err(Refused::coded("PA02", message));
         }
-        let source = by.app.clone();
-        let app = if directive.says_nowhere() {
-            ground.called().clone()
-        } else {
-            way::find(ground, &source, &directive)?
+        let found = way::find(ground, &by.app, target_of(ground, &directive, &by.app));
+        let (app, gives_back) = match found {
+            Err(refused) if refused.code == "PA05" && directive.says_nowhere() => {
+                (given_back(ground, &directive, &by.app)?, true)
+            }
+            found => (found?, false),
         };
         let directive = Arc::new(directive);
         self.keep_in_mind(ground, head, &directive, by)?;
         self.rescue = self.rescue(&app, head, &directive, by);
-        let changed = self.change(head, &directive)?;
+        let changed = if gives_back {
+            self.as_it_came()
+        } else {
+            self.change(head, &directive)?
+        };
         self.lines.clear();
         self.deadline = directive.timeout.map(|timeout| Instant::now() + timeout);
         self.turn_to(ground, app, &directive, &by.id);
@@ -233,8 +244,10 @@ impl Plan {
     ) -> Option<NextHead> {
         if self.stage == Stage::Remembered {
             // The app itself knows better.
-            ground.called().forget_replay(ground.lookup(head));
+            ground.called().memory.forget(ground.lookup(head));
+            let wish = self.passed_by.take();
             *self = Self::to_called(ground);
+            self.aim.wish = wish;
             return Some(NextHead::Same);
         }
         let rescue = self.rescue.take()?;
@@ -292,9 +305,10 @@ impl Plan {
         let called = ground.called();
         let lookup = ground.lookup(self.original.as_deref().unwrap_or(head));
         if directive.cache == Some(CacheOrder::Invalidate) {
-            called.forget_replay(lookup);
+            called.memory.forget(lookup);
         } else if self.replays == 0 && self.stage == Stage::Usual && by.app == called.name {
-            called.remember_replay(lookup, directive, &by.id)?;
+            let org = ground.worker.shared.org_of(&called.name);
+            called.memory.remember(&org, lookup, directive, &by.id)?;
         }
         Ok(())
     }
@@ -330,6 +344,12 @@ impl Plan {
         }))
     }
 
+    /// The head without what apps have changed of it.
+    fn as_it_came(&mut self) -> NextHead {
+        let original = self.original.take();
+        original.map_or(NextHead::Same, |head| NextHead::Changed(head.into_vec()))
+    }
+
     fn change(&mut self, head: &[u8], directive: &Directive) -> Result<NextHead, Refused> {
         let Some(transform) = &directive.transform else {
             return Ok(NextHead::Same);
@@ -340,6 +360,33 @@ impl Plan {
         self.original.get_or_insert_with(|| head.into());
         Ok(NextHead::Changed(changed))
     }
+}
+
+/// The app that a directive of the app `source` means.
+fn target_of<'a>(ground: Ground<'a>, directive: &'a Directive, source: &'a str) -> &'a str {
+    match &directive.app {
+        Some(app) => app,
+        None if directive.says_nowhere() => &ground.called().name,
+        None => source,
+    }
+}
+
+/// The called app, for a request that an app gives back which may send it none: nothing of that one's is in it.
+fn given_back(
+    ground: Ground<'_>,
+    directive: &Directive,
+    source: &str,
+) -> Result<Arc<AppHandle>, Refused> {
+    let called = ground.called();
+    if directive.transform.is_some() || directive.state.is_some() {
+        let message = format!(
+            "the app {source} may send no request to {}, so it can only give this one back as it came: \
+             without `transform` and `state`",
+            called.name
+        );
+        return Err(Refused::coded("PA05", message));
+    }
+    Ok(called.clone())
 }
 
 fn write_source(by: &Machine, directive: &Directive, lines: &mut Vec<u8>) {

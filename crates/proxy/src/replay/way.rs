@@ -8,19 +8,17 @@
 use std::sync::Arc;
 
 use roost_core::Table;
-use roost_replay::Directive;
 use roost_wire::App;
 
 use super::{Ground, Refused};
 use crate::app::AppHandle;
 
-/// The app that a directive of the app `source` means.
+/// The app `name`, if the app `source` may send a request there.
 pub(super) fn find(
     ground: Ground<'_>,
     source: &str,
-    directive: &Directive,
+    name: &str,
 ) -> Result<Arc<AppHandle>, Refused> {
-    let name = directive.app.as_deref().unwrap_or(source);
     let unknown = || {
         Refused::coded(
             "PA04",

@@ -26,7 +26,8 @@ def reach(
 ) -> None:
     """Say whether FROM reaches TO, with every deciding step.
 
-    Exit status 1 when it does not. The answer comes from the rows that the proxy is told, not
+    Between apps also whether fly-replay may send requests there. Exit status 1 when FROM does not
+    reach TO. The answer comes from the rows that the proxy is told, not
     from trying.
     """
     with connect() as api:
@@ -44,3 +45,6 @@ def _print(answer: Mapping[str, Any]) -> None:
     for step in steps:
         mark = "✓" if step.get("passes") else "✗"
         output.line(f"  {mark} {str(step.get('step', '')).ljust(width)}  {step.get('why', '')}")
+    if replay := answer.get("replay"):
+        allowed = "allowed" if replay.get("passes") else "not allowed"
+        output.line(f"fly-replay is {allowed}: {replay.get('why', '')}")
