@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.certificates import make_authority
 from tests.support.checked_world import GET, OK, SICK, Checked, check
-from tests.support.proxy_control import Control
+from tests.support.proxy_control import Control, app_at, machine
 from tests.support.proxy_world import served
 
 pytestmark = pytest.mark.root
@@ -359,6 +359,44 @@ def test_many_checks_share_a_few_places(world: Checked) -> None:
         assert waiting.wait(20)
         server, other = world.serve("m1")
         world.control.put("machine", {**world.machine("m1", other), "app": "b"})
+        world.result("m1", "passing")
+        assert server.checks > 0
+        for value in values:
+            world.control.put("machine", {**value, "state": "stopped"})
+
+
+def test_what_the_host_cannot_ask_says_nothing(world: Checked) -> None:
+    """While the proxy's host cannot reach into the network, a Machine's result stays as it was."""
+    server, address = world.serve("m1")
+    world.machine("m1", address)
+    world.result("m1", "passing")
+    world.control.put("network", {**world.network, "netns": None})
+    asked = server.checks
+    for _ in range(3):  # Loads come once a second, and the first was on its way.
+        world.control.event("load")
+    assert server.checks <= asked + 1
+    assert not [line for line in world.control.events if line["ev"] == "checks"]
+    server.check = SICK
+    world.control.put("network", world.network)
+    assert world.result("m1", "critical")["output"].endswith("503 Service Unavailable: sick")
+
+
+def test_no_organization_has_all_places(world: Checked) -> None:
+    """However many checks of how many apps of one organization hang, those of others are run."""
+    address, inside = world.world.add_machine()
+    with world.world.listen(inside):
+        hanging = [check(name=f"c{number}", timeout_ms=60_000) for number in range(64)]
+        values = []
+        for number in range(9):
+            name = f"acme-{number}"
+            world.control.put("app", app_at(name, [], org="acme"))
+            value = machine(f"h{number}", name, address, checks=hanging, services=[])
+            world.control.put("machine", value)
+            values.append(value)
+        for _ in range(2):
+            world.control.event("load")
+        server, other = world.serve("m1")
+        world.machine("m1", other)
         world.result("m1", "passing")
         assert server.checks > 0
         for value in values:

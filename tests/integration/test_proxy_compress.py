@@ -141,19 +141,29 @@ def test_an_app_can_turn_it_off(tmp_path: Path, options: dict[str, Any]) -> None
 
 
 def test_no_app_has_all_encoders(world: World) -> None:
-    """Beyond 32 responses at a time an app's are not compressed; another app's still are."""
-    other = "fdaa:0:1:0:1::3"
-    world.control.put("app", app("b", other))
+    """Beyond 32 responses at a time an app's are not compressed, beyond 128 in all nobody's; one
+    that ends makes room.
+    """
     options = {"port": 80, "handlers": ["http"]}
-    world.control.put("machine", machine("m2", "b", MACHINE_IP, port=options))
 
-    def begun(to: str = APP_IP) -> str:
+    def begun(to: str) -> tuple[Peer, str]:
         client = world.client(get("/", GZIP), to=to)
         peer = world.accept()
         peer.head()
         peer.send(f"HTTP/1.1 200 OK\r\n{TYPE}\r\n")
-        return client.head()
+        return peer, client.head()
 
-    heads = [begun() for _ in range(33)]
-    assert ["gzip" in head for head in heads] == [True] * 32 + [False]
-    assert "gzip" in begun(other)
+    peers = []
+    for number in range(3, 7):
+        address = f"fdaa:0:1:0:1::{number}"
+        world.control.put("app", app(f"app-{number}", address))
+        world.control.put(
+            "machine", machine(f"n{number}", f"app-{number}", MACHINE_IP, port=options)
+        )
+        begins = [begun(address) for _ in range(33)]
+        assert ["gzip" in head for _, head in begins] == [True] * 32 + [False], number
+        peers += [peer for peer, _ in begins]
+    assert "gzip" not in begun(APP_IP)[1]
+    peers[0].close()
+    world.counted("compressing", 127)
+    assert "gzip" in begun(APP_IP)[1]

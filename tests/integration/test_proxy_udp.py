@@ -533,3 +533,37 @@ def test_callers_from_outside_leave_flows_to_those_inside(tmp_path: Path) -> Non
             caller = stack.enter_context(stage.world.datagrams())
             caller.sendto(b"y", HOST)
             assert caller.recv(100) == b"y"
+
+
+def test_no_flow_goes_where_a_check_fails(stage: Stage) -> None:
+    """A check of a UDP service asks the same port over TCP; a Machine that does not pass gets no
+    new flow, and gets them again once it passes.
+    """
+    other, inside = stage.world.add_machine()
+    check = {"name": "dns", "type": "tcp", "port": PORT, "interval_ms": 20, "timeout_ms": 1000}
+
+    def told(machine: str, status: str) -> None:
+        def fits(line: Line) -> bool:
+            results = line["results"] if line["ev"] == "checks" else []
+            return any(one["status"] == status and one["output"] for one in results)
+
+        stage.control.wait(lambda line: fits(line) and line["machine"] == machine)
+
+    with (
+        udp_echo(stage.world.bind(stage.inside, PORT), b"1"),
+        udp_echo(stage.world.bind(inside, PORT), b"2"),
+        stage.world.listen(inside, PORT),
+    ):
+        stage.put(checks=[check])
+        stage.put(name="m2", ip4=other, checks=[check])
+        told("m1", "critical")
+        told("m2", "passing")
+        for _ in range(4):
+            with stage.world.datagrams() as caller:
+                caller.sendto(b"x", HOST)
+                assert caller.recv(100) == b"2x"
+        with stage.world.listen(stage.inside, PORT):
+            told("m1", "passing")
+            with stage.world.datagrams() as caller:
+                caller.sendto(b"x", HOST)
+                assert caller.recv(100) == b"1x"

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use roost_core::{Fate, Grant, Refusal};
+use roost_core::{Fate, Grant, Micros, Refusal};
 use roost_wire::{LoadUnit, Machine, Name, Port, Protocol, Service};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
@@ -25,15 +25,6 @@ pub(crate) enum DialError {
     Here(io::Error),
     /// The Machine did not take the connection.
     There(io::Error),
-}
-
-impl DialError {
-    /// The error below.
-    pub(crate) fn error(&self) -> &io::Error {
-        match self {
-            Self::Here(error) | Self::There(error) => error,
-        }
-    }
 }
 
 /// Connects to a port of a Machine, inside its network.
@@ -178,6 +169,11 @@ impl Slot {
     /// Its configuration version; a pooled connection belongs to one of them.
     pub(crate) fn instance(&self) -> &Name {
         &self.value().instance
+    }
+
+    /// When it came up.
+    pub(crate) fn up_since(&self) -> Micros {
+        self.grant.up_since
     }
 
     /// The port the program listens on.

@@ -1,5 +1,7 @@
 //! One run of a check.
 
+use std::io;
+
 use http::StatusCode;
 use roost_http1::Method;
 use roost_wire::{Check, CheckKind, HttpCheck, Machine};
@@ -11,35 +13,58 @@ use tokio_rustls::TlsConnector;
 use crate::checks::output::{printable, words};
 use crate::checks::trust::Trust;
 use crate::checks::{answer, request};
-use crate::route::dial;
+use crate::route::{DialError, dial};
 use crate::shared::Shared;
 
-/// Asks a port of a Machine. Gives a line for people, as an error when the check fails.
+/// Why a check did not pass.
+pub(super) enum Failure {
+    /// This host could not even ask, which says nothing about the Machine.
+    Here(io::Error),
+    /// A line for people.
+    There(String),
+}
+
+/// Asks a port of a Machine. Gives a line for people.
 pub(super) async fn ask(
     shared: &Shared,
     trust: &Trust,
     machine: &Machine,
     check: &Check,
-) -> Result<String, String> {
+) -> Result<String, Failure> {
     let port = check.port;
-    let connected = async {
-        let stream = dial(shared, machine, port).await;
-        stream.map_err(|error| format!("cannot connect to port {port}: {}", words(error.error())))
-    };
-    match check.kind {
-        CheckKind::Tcp => connected.await.map(|_| format!("port {port} accepts")),
-        CheckKind::Http => {
-            let usual = HttpCheck::default();
-            let http = check.http.as_deref().unwrap_or(&usual);
-            let name = format!("{}.flycast", machine.app);
-            let scheme = if http.tls { "https" } else { "http" };
-            let what = format!("{} {scheme}://{name}:{port}{}", http.method, http.path);
-            let asked = ask_http(connected.await, trust, http, &name).await;
-            let line = |said: &str| printable(&format!("{what}: {said}"));
-            asked.map(|said| line(&said)).map_err(|said| line(&said))
-        }
-        CheckKind::Other => Err("this proxy does not know such checks".to_owned()),
+    if check.kind == CheckKind::Other {
+        let message = "this proxy does not know such checks".to_owned();
+        return Err(Failure::There(message));
     }
+    let connected = match dial(shared, machine, port).await {
+        Ok(stream) => Ok(stream),
+        Err(DialError::Here(error)) => return Err(Failure::Here(error)),
+        Err(DialError::There(error)) => {
+            Err(format!("cannot connect to port {port}: {}", words(&error)))
+        }
+    };
+    let said = if check.kind == CheckKind::Tcp {
+        connected.map(|_| format!("port {port} accepts"))
+    } else {
+        ask_for_page(connected, trust, machine, check).await
+    };
+    said.map_err(Failure::There)
+}
+
+async fn ask_for_page(
+    connected: Result<TcpStream, String>,
+    trust: &Trust,
+    machine: &Machine,
+    check: &Check,
+) -> Result<String, String> {
+    let usual = HttpCheck::default();
+    let http = check.http.as_deref().unwrap_or(&usual);
+    let (name, port) = (format!("{}.flycast", machine.app), check.port);
+    let scheme = if http.tls { "https" } else { "http" };
+    let what = format!("{} {scheme}://{name}:{port}{}", http.method, http.path);
+    let asked = ask_http(connected, trust, http, &name).await;
+    let line = |said: &str| printable(&format!("{what}: {said}"));
+    asked.map(|said| line(&said)).map_err(|said| line(&said))
 }
 
 async fn ask_http(

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::app::{AppHandle, Context};
 use crate::checks::Desk;
-use crate::checks::ask::ask;
+use crate::checks::ask::{Failure, ask};
 use crate::checks::board::Board;
 use crate::shared::Shared;
 
@@ -49,6 +49,14 @@ struct Ward {
     changed: Notify,
 }
 
+/// What follows a run.
+enum After {
+    /// The Machine was asked.
+    Asked(RunWish),
+    /// This host could not ask it.
+    Untried,
+}
+
 impl Lot {
     /// Begins to check a Machine.
     pub(super) fn new(desk: Rc<Desk>, app: Arc<AppHandle>, watch: Watch) -> Self {
@@ -68,7 +76,8 @@ impl Lot {
             machine: machine.clone(),
         });
         ward.note_state(machine.state);
-        ward.tell(ward.board.borrow().results());
+        let first = ward.board.borrow().results();
+        ward.tell(&first);
         let mut tasks = JoinSet::new();
         for (check, of_service) in all_checks(&machine) {
             tasks.spawn_local(tend(ward.clone(), check.clone(), of_service));
@@ -118,27 +127,40 @@ impl Ward {
         }
     }
 
-    fn tell(&self, results: Vec<CheckResult>) {
+    fn tell(&self, results: &[CheckResult]) {
         if let Some(shared) = self.desk.shared.upgrade()
             && !results.is_empty()
+            && !shared.try_up(self.line(results.to_vec()))
         {
-            shared.up(self.line(results));
+            self.board.borrow_mut().untold(results);
         }
     }
 
     /// Runs a check once. `None` when the process ends.
-    async fn run(&self, check: &Check, grace_end: Option<Instant>) -> Option<RunWish> {
+    async fn run(&self, check: &Check, grace_end: Option<Instant>) -> Option<After> {
         let own = self.places.acquire().await.ok()?;
-        let all = self.desk.running.acquire().await.ok()?;
+        let all = self.desk.running.take(&self.org()?).await;
         let shared = self.desk.shared.upgrade()?;
         let limit = Duration::from_millis(check.timeout_ms.max(1));
         let asking = ask(&shared, &self.desk.trust, &self.machine, check);
-        let answer = match tokio::time::timeout(limit, asking).await {
-            Ok(answer) => answer,
+        let asked = tokio::time::timeout(limit, asking).await;
+        drop((own, all));
+        let answer = match asked {
+            Ok(Ok(said)) => Ok(said),
+            Ok(Err(Failure::There(said))) => Err(said),
+            Ok(Err(Failure::Here(error))) => {
+                self.desk.tell_untried(&shared, &self.machine.id, &error);
+                return Some(After::Untried);
+            }
             Err(_) => Err(format!("no answer within {} ms", check.timeout_ms)),
         };
-        drop((own, all));
-        Some(self.took(&shared, check, &answer, grace_end))
+        let wish = self.took(&shared, check, &answer, grace_end);
+        Some(After::Asked(wish))
+    }
+
+    /// The organization that the Machine's app belongs to.
+    fn org(&self) -> Option<Name> {
+        Some(self.desk.shared.upgrade()?.org_of(&self.app.name))
     }
 
     fn took(
@@ -168,7 +190,7 @@ impl Ward {
                 .board
                 .borrow_mut()
                 .note(&check.name, status, output, now_ms());
-            self.tell(news.into_iter().collect());
+            self.tell(news.as_slice());
         }
         wish
     }
@@ -196,16 +218,20 @@ async fn tend(ward: Rc<Ward>, check: Check, of_service: bool) {
         }
         let begun = Instant::now();
         match ward.run(&check, first()).await {
-            Some(RunWish::Eager) => {
+            // This host may be able to ask soon.
+            Some(After::Untried) => next = Some(Instant::now() + LAST_EAGER.min(interval)),
+            Some(After::Asked(RunWish::Eager)) => {
                 next = Some(Instant::now() + eager.min(interval));
                 eager = (eager * 2).min(LAST_EAGER);
             }
             // It was run for somebody who has gone: the run at the end of the grace period is to come.
-            Some(RunWish::Usual) if first().is_none_or(|end| begun < end) => next = None,
-            Some(RunWish::Usual) => {
+            Some(After::Asked(RunWish::Usual)) if first().is_none_or(|end| begun < end) => {
+                next = None;
+            }
+            Some(After::Asked(RunWish::Usual)) => {
                 next = Some(begun + std::mem::replace(&mut gap, interval));
             }
-            Some(RunWish::Stop) | None => return,
+            Some(After::Asked(RunWish::Stop)) | None => return,
         }
     }
 }

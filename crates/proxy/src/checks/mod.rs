@@ -8,6 +8,7 @@ mod ask;
 mod board;
 mod lot;
 mod output;
+mod places;
 mod request;
 mod trust;
 
@@ -23,10 +24,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::app::AppHandle;
 use crate::checks::lot::Lot;
+use crate::checks::places::Places;
 use crate::checks::trust::Trust;
+use crate::seldom::Seldom;
 use crate::shared::Shared;
 
-/// Checks that are being run at one time, each with one socket.
+/// Checks that are being run at one time, each with one socket; see [`Places`].
 const MAX_RUNNING: usize = 512;
 /// Of one app: whose Machines let every check hang must not keep others from being checked.
 const MAX_RUNNING_APP: usize = 64;
@@ -87,13 +90,22 @@ impl Checker {
 /// What all checks share.
 struct Desk {
     shared: Weak<Shared>,
-    running: Semaphore,
-    /// The same of each app that has Machines watched.
+    running: Places,
+    /// Those of each app that has Machines watched.
     of_app: RefCell<HashMap<Name, std::rc::Weak<Semaphore>>>,
     trust: Trust,
+    /// Bounds what is said about checks that could not be run.
+    untried: Seldom,
 }
 
 impl Desk {
+    /// Says that this host could not run a check.
+    fn tell_untried(&self, shared: &Shared, machine: &Name, error: &std::io::Error) {
+        if self.untried.is_due(shared.now()) {
+            tracing::warn!(%machine, %error, "the host could not run a health check");
+        }
+    }
+
     /// The places of an app, shared by its Machines as long as there is one.
     fn places(&self, app: &Name) -> Rc<Semaphore> {
         let mut all = self.of_app.borrow_mut();
@@ -111,9 +123,10 @@ impl Desk {
 pub(crate) async fn run(mut orders: Orders, shared: Weak<Shared>) {
     let desk = Rc::new(Desk {
         shared,
-        running: Semaphore::new(MAX_RUNNING),
+        running: Places::new(MAX_RUNNING),
         of_app: RefCell::default(),
         trust: Trust::default(),
+        untried: Seldom::default(),
     });
     let mut lots: HashMap<Name, Lot> = HashMap::new();
     while let Some(order) = orders.0.recv().await {
