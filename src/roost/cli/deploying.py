@@ -32,6 +32,7 @@ class DeployFlags:
     wait_timeout: str | None = None
     max_unavailable: float | None = None
     smoke_checks: bool = True
+    skip_health_checks: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,6 +102,7 @@ def request_body(
         "wait_timeout": _go(flags.wait_timeout),
         "max_unavailable": flags.max_unavailable,
         "smoke_checks": flags.smoke_checks,
+        "skip_health_checks": flags.skip_health_checks or None,
         "env": dict(flags.env) or None,
         "app_dir": app_dir,
         "update_only": restart_only or None,

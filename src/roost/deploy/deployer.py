@@ -273,7 +273,7 @@ class Deployer:
                 order.app,
                 order.wait_timeout,
                 order.smoke_window,
-                health=not order.request.detach,
+                health=order.waits_for_health,
                 checks=None if order.request.detach else self._machine_checks(order, report),
             ),
             report=report,

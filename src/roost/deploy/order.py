@@ -58,6 +58,11 @@ class Order:
         return wait / durations.SECOND
 
     @property
+    def waits_for_health(self) -> bool:
+        """Whether a Machine has to pass its health checks."""
+        return not (self.request.detach or self.request.skip_health_checks)
+
+    @property
     def smoke_window(self) -> float:
         """How long a Machine is watched after its start, in seconds."""
         if not self.request.smoke_checks or self.request.detach:

@@ -16,7 +16,7 @@ class DeployRequest(BaseModel):
 
     `app_dir` is the absolute path of fly.toml's folder on this host (image roost/host shows it at
     /app). `update_only` makes no new Machines and destroys none. `detach` skips the smoke check
-    and the health checks.
+    and the health checks, `skip_health_checks` only these.
     Durations are Go strings, or seconds.
     """
 
@@ -36,6 +36,7 @@ class DeployRequest(BaseModel):
     max_concurrent: int = Field(default=8, ge=1, le=64)
     wait_timeout: PositiveDuration = None
     smoke_checks: bool = True
+    skip_health_checks: bool = False
     smoke_window: Duration = 2 * durations.SECOND
     """How long a new Machine is watched after it started (Fly: 10 s)."""
     lease_timeout: PositiveDuration = 13 * durations.SECOND

@@ -228,11 +228,11 @@ def test_deploy_sends_the_flags(ready: ApiStub, run: Run) -> None:
     ended = run(
         "deploy", "--ha=false", "--strategy", "immediate", "--flycast", "--no-public-ips",
         "--image", "nginx", "--wait-timeout", "90", "--max-unavailable", "0.5", "-e", "B=2",
-        "--detach",
+        "--detach", "--skip-health-checks",
     )  # fmt: skip
     assert 0 == ended.code
     body = deployed(ready)
-    assert (False, "immediate", True, True, "nginx", "1m30s", 0.5, {"B": "2"}, True) == (
+    assert (False, "immediate", True, True, "nginx", "1m30s", 0.5, {"B": "2"}, True, True) == (
         body["ha"],
         body["strategy"],
         body["flycast"],
@@ -242,6 +242,7 @@ def test_deploy_sends_the_flags(ready: ApiStub, run: Run) -> None:
         body["max_unavailable"],
         body["env"],
         body["detach"],
+        body["skip_health_checks"],
     )
 
 

@@ -241,7 +241,8 @@ def test_a_machine_that_never_comes_up_fails_after_the_wait(tmp_path: Path) -> N
 
 def test_checks_that_fail_stop_the_deploy(tmp_path: Path) -> None:
     """A deploy waits for every check and stops at the first Machine that does not pass: the message
-    names check and output, the other Machine keeps what it runs. With --detach nobody waits.
+    names check and output, the other Machine keeps what it runs. With --detach nobody waits, nor
+    with --skip-health-checks.
     """
 
     async def story(world: World) -> None:
@@ -254,6 +255,8 @@ def test_checks_that_fail_stop_the_deploy(tmp_path: Path) -> None:
         assert sorted(images(world)) == ["nginx", "nginx:2"]
         assert statuses(world) == ["complete", "failed"]
         assert last(await world.deploy(CHECKED_2, detach=True)).type == "done"
+        skipped = await world.deploy(CHECKED_2, skip_health_checks=True)
+        assert last(skipped).type == "done"
 
     play(tmp_path, story)
 

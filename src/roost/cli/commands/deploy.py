@@ -45,6 +45,10 @@ WaitTimeout = Annotated[
 SmokeChecks = Annotated[
     bool, typer.Option("--smoke-checks/--no-smoke-checks", help="Watch new Machines for a while.")
 ]
+SkipHealthChecks = Annotated[
+    bool,
+    typer.Option("--skip-health-checks", help="Do not wait until health checks pass."),
+]
 MaxUnavailable = Annotated[
     float | None,
     typer.Option("--max-unavailable", help="Number, or part below 1, replaced at once."),
@@ -67,6 +71,7 @@ def deploy_(
     wait_timeout: WaitTimeout = None,
     max_unavailable: MaxUnavailable = None,
     smoke_checks: SmokeChecks = True,
+    skip_health_checks: SkipHealthChecks = False,
     env: options.Env = None,
     detach: options.Detach = False,
     yes: options.Yes = False,
@@ -87,6 +92,7 @@ def deploy_(
         wait_timeout=wait_timeout,
         max_unavailable=max_unavailable,
         smoke_checks=smoke_checks,
+        skip_health_checks=skip_health_checks,
         env=pairs(env or (), "environment variable"),
     )
     path = existing_config(config or folder)
