@@ -167,3 +167,71 @@ def test_a_slow_beginning_ends(tmp_path: Path) -> None:
         with contextlib.suppress(ConnectionResetError):
             assert sock.recv(1) == b""
         assert "100 ms" in pg.code("PT08")["message"]
+
+
+STARTING = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
+
+
+def session(pg: TlsWorld) -> Peer:
+    """A client inside TLS that has begun its session."""
+    client = Peer(pg.call(PORT, alpn=["postgresql"]))
+    client.send(startup())
+    return client
+
+
+def says(pg: TlsWorld, reply: bytes) -> Peer:
+    """The Machine's next connection, whose beginning was answered so."""
+    inside = Peer(pg.accept())
+    assert inside.take(len(startup())) == startup()
+    inside.send(reply)
+    return inside
+
+
+def test_a_server_that_starts_up_is_waited_for(pg: TlsWorld) -> None:
+    """Who comes before the server takes sessions is not told so: the same beginning is said on
+    another connection until the server takes it, and goes on there.
+    """
+    client = session(pg)
+    for _ in range(3):
+        assert says(pg, message(b"E", STARTING)).rest() == b""
+    accepted = message(b"R", struct.pack("!I", 0)) + message(b"Z", b"I")
+    inside = says(pg, accepted)
+    assert client.take(len(accepted)) == accepted
+    client.send(b"query")
+    assert inside.take(5) == b"query"
+    inside.send(b"answer")
+    assert client.take(6) == b"answer"
+
+
+@pytest.mark.parametrize("reply", [b"C28P01\0Mno\0\0", b"C57P01\0\0", b"M57P03\0\0", b""])
+def test_other_errors_are_passed_on(pg: TlsWorld, reply: bytes) -> None:
+    """A server that refuses for another reason has the word."""
+    client = session(pg)
+    said = message(b"E", reply)
+    inside = says(pg, said)
+    assert client.take(len(said)) == said
+    inside.close()
+    assert client.rest() == b""
+
+
+def test_a_server_that_stays_so_is_not_waited_for(tmp_path: Path) -> None:
+    """One that is up for longer than a wake may last tells its callers itself."""
+    with tls_world(tmp_path, wake_timeout_ms=1) as pg:
+        pg.put_machine({"port": PORT, "handlers": ["pg_tls"]})
+        pg.issue()
+        client = session(pg)
+        said = message(b"E", STARTING)
+        says(pg, said)
+        assert client.take(len(said)) == said
+
+
+def test_a_silent_client_wakes_nobody(tmp_path: Path) -> None:
+    """Who says nothing after the handshake is waited for no longer than for the handshake."""
+    with tls_world(tmp_path, tls_handshake_timeout_ms=400) as pg:
+        pg.put_machine({"port": PORT, "handlers": ["pg_tls"]}, state="stopped")
+        pg.issue()
+        client = pg.call(PORT, alpn=["postgresql"])
+        with contextlib.suppress(OSError):
+            assert client.recv(1) == b""
+        assert "did not begin its session" in pg.code("PT08")["message"]
+        assert not [line for line in pg.control.events if line["ev"] == "wake"]

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use roost_pg_startup::{MAX_PACKET, opening};
+use roost_pg_startup::{MAX_PACKET, first_reply, opening};
 use roost_proxy_proto::{Checksum, MAX_HEADER, Origin, Transport, kind, parse, write_v1, write_v2};
 use roost_tls_peek::MAX_HELLO;
 use rustls::server::Acceptor;
@@ -98,5 +98,11 @@ pub(crate) fn pg_startup(bytes: &[u8]) {
     }
     if bytes.len() >= MAX_PACKET {
         assert_ne!(whole, Ok(None), "bounded");
+        assert_ne!(first_reply(bytes), None, "bounded");
+    }
+    let reply = first_reply(bytes);
+    for cut in (0..bytes.len()).step_by(bytes.len() / 64 + 1) {
+        let early = first_reply(&bytes[..cut]);
+        assert!(early.is_none() || early == reply, "in pieces");
     }
 }

@@ -19,6 +19,9 @@ const SSL: u32 = 80_877_103;
 const GSSENC: u32 = 80_877_104;
 /// A cancel key has up to 256 bytes since protocol 3.2, and had 4 before.
 const CANCEL_LENGTHS: std::ops::RangeInclusive<usize> = 16..=268;
+/// The longest error of a server that is looked at.
+const MAX_ERROR: usize = 8192;
+const CANNOT_CONNECT_NOW: &[u8] = b"57P03";
 const MAJOR: u32 = 3;
 /// The first byte of TLS: the type of a handshake record.
 const HANDSHAKE: u8 = 0x16;
@@ -73,6 +76,47 @@ pub fn opening(bytes: &[u8]) -> Result<Option<Opening>, OpeningError> {
         code if code >> 16 == MAJOR => Ok(Some(Opening::Startup)),
         _ => Err(NO_POSTGRES),
     }
+}
+
+/// How long the packet is that these bytes begin with.
+pub fn packet_length(bytes: &[u8]) -> Option<usize> {
+    number(bytes, 0).map(|length| length as usize)
+}
+
+/// What a server says to the beginning of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstReply {
+    /// It takes no sessions now: it is starting up, shutting down or in recovery (SQLSTATE 57P03,
+    /// `cannot_connect_now`).
+    StartingUp,
+    /// Anything else.
+    Other,
+}
+
+/// What the first bytes of a server are; `None` when more are needed. It is not trusted: what is no short error is
+/// anything else.
+pub fn first_reply(bytes: &[u8]) -> Option<FirstReply> {
+    if *bytes.first()? != b'E' {
+        return Some(FirstReply::Other);
+    }
+    let length = number(bytes, 1)? as usize;
+    if !(4..=MAX_ERROR).contains(&length) {
+        return Some(FirstReply::Other);
+    }
+    let mut fields = bytes.get(5..=length)?;
+    // Each is its kind, then text that ends with a zero.
+    while let [kind, rest @ ..] = fields {
+        let end = rest
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(rest.len());
+        let (text, after) = rest.split_at(end);
+        if (*kind, text) == (b'C', CANNOT_CONNECT_NOW) {
+            return Some(FirstReply::StartingUp);
+        }
+        fields = after.get(1..).unwrap_or_default();
+    }
+    Some(FirstReply::Other)
 }
 
 const NO_POSTGRES: OpeningError = OpeningError("something else than PostgreSQL's protocol");

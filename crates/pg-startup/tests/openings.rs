@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
-use roost_pg_startup::{MAX_PACKET, Opening, opening, refusal};
+use roost_pg_startup::{
+    FirstReply, MAX_PACKET, Opening, first_reply, opening, packet_length, refusal,
+};
 
 fn packet(code: u32, rest: &[u8]) -> Vec<u8> {
     let length = u32::try_from(8 + rest.len()).unwrap();
@@ -101,4 +103,31 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
             [&length.to_be_bytes(), &code.to_be_bytes(), &rest[..]].concat()
         });
     prop_oneof![random, near]
+}
+
+fn error(fields: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(4 + fields.len()).unwrap();
+    [b"E", &length.to_be_bytes()[..], fields].concat()
+}
+
+/// Only an error with the code of a server that takes no sessions yet is one, once all of it is there.
+#[test]
+fn a_server_that_starts_up_says_so() {
+    let starting = error(b"SFATAL\0C57P03\0Mstarting up\0\0");
+    assert_eq!(first_reply(&starting), Some(FirstReply::StartingUp));
+    for cut in 0..starting.len() {
+        assert_eq!(first_reply(&starting[..cut]), None, "{cut}");
+    }
+    for other in [
+        error(b"SFATAL\0C57P01\0M57P03\0\0"),
+        error(b"C57P033\0\0"),
+        error(b"\0C57P03"),
+        error(b""),
+        b"R\0\0\0\x08".to_vec(),
+        b"E\0\0\0\0".to_vec(),
+        b"E\xff\xff\xff\xff".to_vec(),
+    ] {
+        assert_eq!(first_reply(&other), Some(FirstReply::Other), "{other:?}");
+    }
+    assert_eq!(packet_length(&packet(3 << 16, b"user\0a\0\0")), Some(16));
 }

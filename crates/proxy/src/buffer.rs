@@ -50,6 +50,15 @@ pub(crate) struct Buffer {
     bulk: Option<Bulk>,
 }
 
+impl From<Vec<u8>> for Buffer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+}
+
 impl Buffer {
     /// What was read and not consumed.
     pub(crate) fn unread(&self) -> &[u8] {

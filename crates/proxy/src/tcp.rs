@@ -43,7 +43,7 @@ pub(crate) async fn serve(
 }
 
 /// Moves bytes until both sides have ended; an error of one resets both.
-async fn relay_to(
+pub(crate) async fn relay_to(
     mut machine: TcpStream,
     worker: &Worker,
     mut client: impl ClientStream,

@@ -11,6 +11,7 @@ mod names;
 mod postgres;
 mod prefixed;
 mod self_signed;
+mod session;
 mod store;
 mod stream;
 
@@ -18,6 +19,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use roost_core::Handling;
 use roost_wire::Level;
 use tokio::net::TcpStream;
 
@@ -86,6 +88,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, target: Target,
         }
         Some(Ok(Opened::Tls(tls))) if http => {
             http::serve(worker, tls, target, Buffer::default()).await;
+        }
+        Some(Ok(Opened::Tls(tls))) if Handling::of(&target.service_port) == Handling::PgTls => {
+            session::serve(worker, tls, target).await;
         }
         Some(Ok(Opened::Tls(tls))) => tcp::serve(worker, tls, target, Buffer::default()).await,
         Some(Ok(Opened::Plain(stream))) => {
