@@ -56,17 +56,22 @@ async fn one_way_copied(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
 ) -> io::Result<()> {
-    loop {
-        let (read, rest) = poll_fn(|context| poll_copy(&mut from, &mut to, context)).await?;
-        if read == 0 {
-            break;
-        }
-        send(&mut to, &rest).await?;
-    }
+    while copy_some(&mut from, &mut to).await? > 0 {}
     match to.shutdown().await {
         Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Waits for bytes and moves them; gives how many there were (0 at the end). Owns no buffer while it
+/// waits.
+pub(crate) async fn copy_some(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<usize> {
+    let (read, rest) = poll_fn(|context| poll_copy(from, to, context)).await?;
+    send(to, &rest).await?;
+    Ok(read)
 }
 
 /// As [`poll_pass`].

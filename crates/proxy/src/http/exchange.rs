@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
+use std::mem;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -444,14 +445,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
     ) -> Ending {
         let up = Way {
             from: &mut self.reader,
-            read: &mut self.input,
+            read: mem::take(&mut self.input),
             to: &mut to_machine,
         };
         let down = Way {
             from: &mut from_machine,
-            read: &mut self.answer,
+            read: mem::take(&mut self.answer),
             to: &mut self.writer,
         };
+        (self.output, self.request) = (Vec::new(), Vec::new());
         let idle = self.manner.times.idle;
         tunnel::run(up, down, &self.activity, &mut self.watchdog, idle).await
     }

@@ -46,7 +46,8 @@ pub(super) fn give(mut buffers: Buffers) {
         buffers.request.capacity(),
     ];
     KEPT.with_borrow_mut(|kept| {
-        if kept.len() < MAX_KEPT && sizes.iter().all(|size| *size <= MAX_SIZE) {
+        let (some, fit) = (sizes != [0; 4], sizes.iter().all(|size| *size <= MAX_SIZE));
+        if some && fit && kept.len() < MAX_KEPT {
             kept.push(buffers);
         }
     });

@@ -11,25 +11,27 @@ use super::ending::Ending;
 use super::watchdog::{Activity, Watchdog};
 use crate::buffer::Buffer;
 use crate::client::send;
+use crate::relay::copy_some;
 
 /// One direction: where bytes come from, those already read, and where they go.
 pub(super) struct Way<'a, F, T> {
     pub(super) from: &'a mut F,
-    pub(super) read: &'a mut Buffer,
+    pub(super) read: Buffer,
     pub(super) to: &'a mut T,
 }
 
 impl<F: AsyncRead + Unpin, T: AsyncWrite + Unpin> Way<'_, F, T> {
-    /// Moves bytes until the end of the stream, and passes the end on.
+    /// Moves bytes until the end of the stream, and passes the end on. Most tunnels rest for most of
+    /// their lives, so one owns no buffer once what was read before it began is sent.
     async fn run(self, activity: &Activity) -> io::Result<()> {
-        loop {
-            send(self.to, self.read.unread()).await?;
-            self.read.clear();
+        let Self { from, read, to } = self;
+        send(to, read.unread()).await?;
+        drop(read);
+        activity.note();
+        while copy_some(from, to).await? > 0 {
             activity.note();
-            if self.read.fill(self.from).await? == 0 {
-                return self.to.shutdown().await;
-            }
         }
+        to.shutdown().await
     }
 }
 
