@@ -6,7 +6,6 @@ ended without having been asked to; a program without services may finish with e
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,13 +47,11 @@ class Watch:
 
     async def up(self, machine: Machine) -> None:
         """Until this version of the Machine is started, was so for the smoke window, and passes its
-        machine checks and its health checks.
+        machine checks and its health checks; each of these may take `wait_timeout`.
 
         Raises MachineFailedError, and RoostError when somebody else changed the Machine.
         """
         before = frozenset(event.id for event in machine.events)
-        now = asyncio.get_running_loop().time
-        deadline = now() + self.wait_timeout
         reached = await self._reach(machine, _UP | OVER)
         if reached.state is MachineState.STARTED and self.smoke_window > 0:
             reached = await self._settle(reached)
@@ -62,8 +59,7 @@ class Watch:
         if reached.state is MachineState.STARTED and self.checks is not None:
             await self.checks.run(reached)
         if reached.state is MachineState.STARTED and self.health:
-            healthy = await self._in_health(reached, max(deadline - now(), 0))
-            await self._judge(healthy, before)
+            await self._judge(await self._in_health(reached), before)
 
     async def down(self, machine: Machine) -> None:
         """Until the Machine rests without running. Raises as `up`."""
@@ -83,9 +79,9 @@ class Watch:
         except DeadlineError as error:
             raise await self._late(machine, error) from error
 
-    async def _in_health(self, machine: Machine, seconds: float) -> Machine:
+    async def _in_health(self, machine: Machine) -> Machine:
         try:
-            return await until_healthy(self.control, machine, seconds)
+            return await until_healthy(self.control, machine, self.wait_timeout)
         except DeadlineError as error:
             raise await self._late(machine, error) from error
 
