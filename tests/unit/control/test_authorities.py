@@ -12,6 +12,7 @@ from roost.control.authorities import MAX_ROOTS, SUCCEED_MS
 from roost.errors import InvalidError, NotFoundError, PreconditionError, UnavailableError
 from roost.model.access import AuditEntry
 from roost.model.certificates import Authority
+from roost.model.records import Org
 from roost.pki import pem
 from roost.pki.root import DAY_MS
 from roost.store.base import Put
@@ -34,6 +35,21 @@ def test_a_root_is_made_when_it_is_first_needed(tmp_path: Path) -> None:
         assert theirs[0].fingerprint != authorities.trusted("personal")[0].fingerprint
         with pytest.raises(NotFoundError):
             await authorities.ensure("nobody")
+
+    with_bench(tmp_path, body)
+
+
+def test_an_organization_that_is_being_deleted_gets_no_root(tmp_path: Path) -> None:
+    """It would be there for the next organization of that slug."""
+
+    async def body(bench: Bench) -> None:
+        await bench.control.orgs.create("Acme")
+        org = bench.store.get(Org, "acme")
+        assert org is not None
+        await bench.store.commit(Put(org.record.model_copy(update={"closed": True})))
+        with pytest.raises(PreconditionError, match="is being deleted"):
+            await bench.control.authorities.ensure("acme")
+        assert bench.store.count(Authority) == 0
 
     with_bench(tmp_path, body)
 

@@ -12,9 +12,16 @@ import pytest
 from roost.control.acting import Actor, acting_as
 from roost.control.certificates import MAX_CERTIFICATES, SOON_MS
 from roost.control.public_pool import parse_pool
-from roost.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
+from roost.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+)
 from roost.model.access import AuditEntry
 from roost.model.certificates import Certificate
+from roost.model.records import App
 from roost.store.base import Put
 from tests.support.certificates import DAY, Made, make
 from tests.support.control_bench import START_MS, Bench, make_bench, with_bench
@@ -40,8 +47,15 @@ def test_a_certificate_is_kept_sealed_and_replaced_in_place(tmp_path: Path) -> N
             renewed = make(NAME, begins=BEGINS, days=200)
             second = await put(bench, "web", NAME, renewed)
             assert certificates.list("web") == [second]
+            # The proxy learns an app's names with the app.
+            app, kept = bench.store.get(App, "web"), bench.store.get(Certificate, NAME)
+            assert app is not None
+            assert kept is not None
+            assert app.revision == kept.revision
             assert (second.created_at, first.hostname) == (first.created_at, NAME)
             assert certificates.key_of(second) == renewed.key_text
+            with pytest.raises(UnavailableError, match="cannot be opened"):
+                certificates.key_of(second.model_copy(update={"hostname": "api.example.com"}))
             assert "PRIVATE KEY" not in second.model_dump_json()
             await certificates.remove("web", NAME)
         assert certificates.list("web") == []

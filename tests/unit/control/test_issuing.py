@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
 from roost.control.address_request import AddressRequest
+from roost.control.authorities import Signer
 from roost.control.public_pool import parse_pool
-from roost.errors import NotFoundError, PreconditionError
+from roost.errors import NotFoundError, PreconditionError, UnavailableError
 from roost.model.certificates import Authority, IssuedCertificate
-from roost.model.records import AddressType
+from roost.model.records import AddressType, Org
 from roost.pki import pem
 from roost.pki.root import DAY_MS
+from roost.store.base import Put
 from tests.support.control_bench import Bench, make_bench, with_bench
+from tests.support.lagging_store import LaggingStore
 
 TLS = {
     "services": [
@@ -153,6 +156,81 @@ def test_many_who_ask_at_once_get_the_same(tmp_path: Path) -> None:
         async with asyncio.TaskGroup() as group:
             asking = [group.create_task(desk.issue("web", "personal")) for _ in range(6)]
         assert len({task.result().sealed for task in asking}) == 1
+
+    with_bench(tmp_path, body, LaggingStore())
+
+
+class Meanwhile:
+    """Has something happen between the look at who signs and the commit."""
+
+    def __init__(self, bench: Bench, what: Callable[[], Awaitable[object]]) -> None:
+        self._signer, self._what = bench.control.authorities.signer, what
+        self._once = True
+
+    async def signer(self, org: str) -> Signer:
+        found = await self._signer(org)
+        if self._once:
+            self._once = False
+            await self._what()
+        return found
+
+
+def test_what_is_issued_is_for_the_app_and_organization_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app of the same name that was made meanwhile, or an organization that is being deleted,
+    gets nothing; and of two that issue at once the first counts, for both.
+    """
+
+    async def body(bench: Bench) -> None:
+        control = bench.control
+        await control.orgs.create("Acme")
+        await control.networks.ensure("acme", "default")
+        await web(bench)
+        await control.addresses.allocate("web", AddressRequest(org="acme"))
+        desk = control.certificate_desk
+
+        async def close() -> None:
+            org = bench.store.get(Org, "acme")
+            assert org is not None
+            await bench.store.commit(Put(org.record.model_copy(update={"closed": True})))
+
+        async def make_anew() -> None:
+            await control.apps.destroy("web")
+            await web(bench)
+
+        def meanwhile(what: Callable[[], Awaitable[object]]) -> None:
+            monkeypatch.setattr(control.authorities, "signer", Meanwhile(bench, what).signer)
+
+        others: list[IssuedCertificate] = []
+
+        async def issue() -> None:
+            others.append(await desk.issue("web", "personal"))
+
+        meanwhile(issue)
+        mine = await desk.issue("web", "personal")
+        assert issued(bench) == [mine] == others
+        meanwhile(close)
+        with pytest.raises(PreconditionError, match="is being deleted"):
+            await desk.issue("web", "acme")
+        meanwhile(make_anew)
+        with pytest.raises(NotFoundError):
+            await desk.issue("web", "personal")
+        assert issued(bench) == []
+
+    with_bench(tmp_path, body)
+
+
+def test_a_key_is_sealed_for_its_own_certificate(tmp_path: Path) -> None:
+    """One that was moved to another certificate does not open."""
+
+    async def body(bench: Bench) -> None:
+        await web(bench)
+        desk = bench.control.certificate_desk
+        record = await desk.issue("web", "personal")
+        for moved in ({"audience": "acme"}, {"app": "api"}, {"not_before": 1}):
+            with pytest.raises(UnavailableError, match="cannot be opened"):
+                desk.key_of(record.model_copy(update=moved))
 
     with_bench(tmp_path, body)
 

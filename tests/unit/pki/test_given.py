@@ -165,10 +165,15 @@ def damaged(made: Made, before: bytes, after: bytes) -> str:
 
 
 def test_odd_certificates_are_refused_as_well() -> None:
-    """A key of an unknown kind, or an extension twice, is the user's mistake and no failure."""
+    """A key of an unknown kind, an old hash or an extension twice is the user's mistake and no
+    failure.
+    """
     made = make(NAME, begins=BEGINS, ca=True)
     id_ec, unknown = bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3d0209")
     assert "does not belong" in refused(NAME, damaged(made, id_ec, unknown), made.key_text)
+    sha256, sha1 = bytes.fromhex("06092a864886f70d01010b"), bytes.fromhex("06092a864886f70d010105")
+    old = make(NAME, key=rsa.generate_private_key(65537, 2048), begins=BEGINS)
+    assert "signed with sha1" in refused(NAME, damaged(old, sha256, sha1), old.key_text)
     alternative, constraints = bytes.fromhex("0603551d13"), bytes.fromhex("0603551d11")
     twice = damaged(made, alternative, constraints)
     assert "extensions cannot be read" in refused(NAME, twice, made.key_text)

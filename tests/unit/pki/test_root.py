@@ -73,6 +73,8 @@ def test_a_root_is_for_servers_alone() -> None:
     for one in (first.certificate, second.certificate, second.cross):
         usage = one.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
+        # Who does not understand them must not believe it at all.
+        assert one.extensions.get_extension_for_class(x509.NameConstraints).critical
 
 
 def test_a_scope_is_read_back_from_a_root() -> None:
