@@ -30,7 +30,7 @@ from roost.images.base import Image
 from roost.model.certificates import Authority
 from roost.model.checks import CheckResult, CheckStatus, named_checks, with_unchecked
 from roost.model.ids import is_probe
-from roost.model.machine_state import MachineState
+from roost.model.machine_state import Goal, MachineState
 from roost.model.records import App, Machine, Network, Secret
 from roost.plan.reconcile import Box, Step
 from roost.plan.wake_budget import Counts
@@ -80,7 +80,8 @@ class Agent:
 
     def poke(self, machine_id: str) -> None:
         """See HostAgent."""
-        self._worker(machine_id).poke()
+        self.wakes.asked_for(machine_id)
+        self._look(machine_id)
 
     async def resolve_image(self, reference: str, *, fresh: bool = False) -> Image:
         """See HostAgent."""
@@ -172,13 +173,20 @@ class Agent:
                 for item in self.parts.store.find(Machine, "state", str(state)):
                     busy.add(item.record.id)
                     self._note_running(item.record)
+                    if self._ran_before(item.record):
+                        self.wakes.run_again(item.record.id)
         for machine_id in busy:
             if self.boxes.box(machine_id) is Box.CREATED:
                 evicted = self.prepared.admit(machine_id)
                 if evicted is not None:
                     self.unprepare(evicted, again=False)
-            self.poke(machine_id)
+            self._look(machine_id)
         log.info("adopted %d containers, %d Machines to look at", len(found), len(busy))
+
+    def _ran_before(self, machine: Machine) -> bool:
+        """Whether it is to run and does not, since the host or Roost was down."""
+        running = self.boxes.box(machine.id) in (Box.RUNNING, Box.FROZEN)
+        return machine.goal is Goal.STARTED and not running
 
     async def _adopt_networks(self) -> None:
         networks = await self.parts.network.observe()
@@ -218,6 +226,9 @@ class Agent:
         except RoostError as error:
             log.warning("%s: %s", machine_id, error)
 
+    def _look(self, machine_id: str) -> None:
+        self._worker(machine_id).poke()
+
     def _worker(self, machine_id: str) -> Worker:
         worker = self._workers.get(machine_id)
         if worker is None:
@@ -240,7 +251,7 @@ class Agent:
         async for ended in self.parts.runtime.exits():
             self.wakes.over(ended.id)
             if self.boxes.exited(ended):
-                self.poke(ended.id)
+                self._look(ended.id)
 
     async def _follow_store(self) -> None:
         """Keep the list of running Machines; drop prepared containers that became stale."""
@@ -296,7 +307,7 @@ class Agent:
             await self.parts.clock.sleep(SWEEP_SECONDS)
             try:
                 for machine_id in {*self.boxes.ids(), *self.attached, *self._unsettled()}:
-                    self.poke(machine_id)
+                    self._look(machine_id)
                 await self.routers.sweep(
                     lambda: {network for _, network in self.attached.values()}, self._network
                 )
@@ -339,6 +350,7 @@ class Agent:
 
     def _on_load(self, event: Message) -> None:
         self.reports += 1
+        self.wakes.called(event.get("waiting", {}))
         asleep = self._sleeper.report(
             self._running.values(),
             event.get("machines", {}),

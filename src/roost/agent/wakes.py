@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from roost.model.records import App, Machine
@@ -36,6 +36,8 @@ class Wakes:
         self._link = link
         self._wake = wake
         self._budget = WakeBudget(parts.wakes)
+        self._again: set[str] = set()
+        """What ran before this daemon, is to run again, and was not started since."""
         self._available = 0
         self._read_ms = -FRESH_MS
         self._group: asyncio.TaskGroup | None = None
@@ -66,12 +68,48 @@ class Wakes:
         self._tick()
         return False
 
+    def run_again(self, machine_id: str) -> None:
+        """It ran before this daemon, and is to be started when there is room."""
+        self._again.add(machine_id)
+
+    def asked_for(self, machine_id: str) -> None:
+        """A user wants something of it: its start waits no longer."""
+        self._again.discard(machine_id)
+
+    def may_begin(self, machine: Machine) -> bool:
+        """Whether a start that the goal asks for may begin; if not it is in line, and the worker
+        rests.
+        """
+        if machine.id not in self._again:
+            return True
+        now, org = self._now(), self._org(machine.app)
+        waiting = Waiting(
+            machine=machine.id,
+            app=machine.app,
+            org=org,
+            memory=_needs(machine),
+            since_ms=now,
+            asked_ms=now,
+            wanted=True,
+        )
+        may = self._budget.admit_later(waiting, now)
+        if not may:
+            self._tick()
+        return may
+
+    def called(self, apps: Iterable[str]) -> None:
+        """Somebody waits for these apps, maybe for one that is to run again."""
+        if self._again:
+            for app in apps:
+                self._budget.called(self._org(app), app)
+
     def begins(self, machine: Machine) -> None:
         """The Machine is being started because its goal says so."""
         self._budget.force(machine.id, _needs(machine), self._now())
 
     def started(self, machine_id: str) -> None:
         """Its program runs."""
+        self._again.discard(machine_id)
         self._budget.started(machine_id, self._now())
 
     def over(self, machine_id: str) -> None:
@@ -87,7 +125,7 @@ class Wakes:
     # While somebody waits
 
     def _turn(self) -> None:
-        if len(self._budget.line):
+        if len(self._budget):
             now = self._now()
             for machine_id in self._budget.turn(now, self._memory(now)):
                 self._wake(machine_id)
@@ -99,7 +137,7 @@ class Wakes:
 
     async def _watch(self) -> None:
         try:
-            while len(self._budget.line):
+            while len(self._budget):
                 await self._parts.clock.sleep(TICK_SECONDS)
                 now = self._now()
                 look = self._budget.look(now, self._memory(now))

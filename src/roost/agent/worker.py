@@ -98,6 +98,8 @@ class Worker:
         steps = plan(machine, self._steps.seen(machine))
         if not steps:
             return await self._rest(machine)
+        if steps[0] in _STARTS and not self._agent.wakes.may_begin(machine):
+            return True  # In line: woken when its turn comes.
         if steps[0] not in _BOOT or not await self._hold_off(machine):
             await self._execute(steps[0], machine)
             # Only who has just gone to sleep is prepared, or two would take each other's place.

@@ -115,7 +115,9 @@ class _Wakes(Collector):
         """The series."""
         counts = self._counts
         yield GaugeMetricFamily(
-            "roost_wakes_waiting", "Wakes in line for room on the host", value=counts.waiting
+            "roost_wakes_waiting",
+            "Wakes in line for room on the host, and what is to run again after its start",
+            value=counts.waiting,
         )
         yield GaugeMetricFamily(
             "roost_wakes_starting",

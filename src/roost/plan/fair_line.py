@@ -15,7 +15,8 @@ from dataclasses import dataclass
 @dataclass(slots=True, kw_only=True)
 class Waiting:
     """A wake in line: `memory` (bytes) is what it may need at once; since when it waits and when it
-    was last asked for (ms).
+    was last asked for (ms). One that is `wanted` is to be started whether or not anybody waits: it
+    stays until its turn.
     """
 
     machine: str
@@ -24,6 +25,7 @@ class Waiting:
     memory: int
     since_ms: int
     asked_ms: int
+    wanted: bool = False
 
 
 _Apps = OrderedDict[str, dict[str, Waiting]]
@@ -46,6 +48,11 @@ class FairLine:
     def find(self, machine: str) -> Waiting | None:
         """The Machine's place, if it has one."""
         return self._places.get(machine)
+
+    def of_app(self, org: str, app: str) -> Waiting | None:
+        """The first of an app."""
+        apps = self._orgs.get(org, OrderedDict())
+        return next(iter(apps.get(app, {}).values()), None)
 
     def push(self, waiting: Waiting) -> None:
         """To the end of its app; an app or organization that is new comes after all others."""

@@ -3,6 +3,7 @@
 A start holds a *slot* from its admission until its program listens (or failed, or had its time).
 While no slot is free, or memory is short, wakes wait in a `FairLine`. Starts that users asked for
 take slots without asking, so they slow wakes down but never wait; one wake at a time always goes.
+What ran before the host or the daemon was started anew waits in a second line, behind all callers.
 
 Pure: time (ms, of one monotonic clock) and available memory (bytes) are arguments. Whoever runs it
 calls `turn` when a slot may be free and `look` now and then while somebody waits.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from roost.plan.fair_line import FairLine, Waiting
 
@@ -94,6 +96,8 @@ class WakeBudget:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.line = FairLine()
+        self.later = FairLine()
+        """What is to run again and nobody calls; it does not wait for memory."""
         self._slots: dict[str, _Slot] = {}
         self._told: set[str] = set()
         self._next_look = 0
@@ -103,13 +107,17 @@ class WakeBudget:
         """As of now."""
         self._expire(now_ms)
         return Counts(
-            waiting=len(self.line),
+            waiting=len(self),
             starting=len(self._slots),
             straight=self._straight,
             queued=self._queued,
             refused=self._refused,
             left=self._left,
         )
+
+    def __len__(self) -> int:
+        """How many wait, in both lines."""
+        return len(self.line) + len(self.later)
 
     # Asking
 
@@ -140,9 +148,30 @@ class WakeBudget:
             waiting.asked_ms = now_ms
         return waiting is not None
 
+    def admit_later(self, waiting: Waiting, now_ms: int) -> bool:
+        """Whether what is to run again may start now; else it is in line behind all wakes. One slot
+        is left for who calls next.
+        """
+        self._expire(now_ms)
+        if waiting.machine in self._slots:
+            return True
+        if len(self) or not self._room(spare=1):
+            if self.line.find(waiting.machine) is None:
+                self.later.push(waiting)
+            return False
+        self._slots[waiting.machine] = _Slot(waiting.memory, now_ms + SLOT_MS, asked=False)
+        return True
+
+    def called(self, org: str, app: str) -> None:
+        """Somebody waits for an app: its first one that is to run again waits with the wakes."""
+        if (first := self.later.of_app(org, app)) is not None:
+            self.later.remove(first.machine)
+            self.line.push(first)
+
     def force(self, machine: str, memory: int, now_ms: int) -> None:
         """A user's start begins; it counts, and is not asked for."""
         self.line.remove(machine)
+        self.later.remove(machine)
         if machine not in self._slots:
             self._slots[machine] = _Slot(memory, now_ms + SLOT_MS, asked=True)
 
@@ -171,14 +200,18 @@ class WakeBudget:
         """
         admitted = []
         self._expire(now_ms)
-        while (first := self.line.first()) is not None:
-            if not self._room() or not self._fits(first.memory, available):
-                break
-            self.line.pop()
-            self._queued += 1
+        while (line := self._next(available)) is not None and (first := line.pop()) is not None:
+            self._queued += line is self.line
             self._slots[first.machine] = _Slot(first.memory, now_ms + SLOT_MS, asked=False)
             admitted.append(first.machine)
         return admitted
+
+    def _next(self, available: int) -> FairLine | None:
+        """The line whose first one may start now."""
+        if (first := self.line.first()) is not None:
+            fits = first.wanted or self._fits(first.memory, available)
+            return self.line if fits and self._room() else None
+        return self.later if len(self.later) and self._room(spare=1) else None
 
     def look(self, now_ms: int, available: int) -> Look:
         """Lets go who is not awaited any more, refuses who has waited too long for memory, and
@@ -188,11 +221,12 @@ class WakeBudget:
             return Look()
         self._next_look = now_ms + LOOK_MS
         self._expire(now_ms)
-        left = [w for w in self.line if now_ms - w.asked_ms >= UNASKED_MS]
+        left = [w for w in self.line if not w.wanted and now_ms - w.asked_ms >= UNASKED_MS]
         self._left += len(self._take_out(left))
         refused: tuple[Waiting, ...] = ()
         if self._short(available):
-            late = [w for w in self.line if now_ms - w.since_ms >= self.limits.patience_ms]
+            most = self.limits.patience_ms
+            late = [w for w in self.line if not w.wanted and now_ms - w.since_ms >= most]
             refused = self._take_out(late)
             self._refused += len(refused)
         return Look(refused=refused, told=tuple(self._tell(now_ms)))
@@ -204,12 +238,13 @@ class WakeBudget:
         return gone
 
     def _tell(self, now_ms: int) -> Iterable[tuple[Waiting, int]]:
-        self._told &= {waiting.app for waiting in self.line}
-        late = {w.app for w in self.line if now_ms - w.since_ms >= TELL_MS} - self._told
+        everybody = (*self.line, *self.later)
+        self._told &= {waiting.app for waiting in everybody}
+        late = {w.app for w in everybody if now_ms - w.since_ms >= TELL_MS} - self._told
         if not late:
             return
         self._told |= late
-        for before, waiting in enumerate(self.line.order()):
+        for before, waiting in enumerate(chain(self.line.order(), self.later.order())):
             if waiting.app in late:
                 late.discard(waiting.app)
                 yield waiting, before
@@ -219,10 +254,10 @@ class WakeBudget:
         for machine in [one for one, slot in self._slots.items() if slot.until_ms <= now_ms]:
             del self._slots[machine]
 
-    def _room(self) -> bool:
+    def _room(self, spare: int = 0) -> bool:
         """Whether a wake may have a slot: users' starts leave it at least one."""
         asked = sum(slot.asked for slot in self._slots.values())
-        return len(self._slots) - asked < max(1, self.limits.at_once - asked)
+        return len(self._slots) - asked < max(1, self.limits.at_once - asked - spare)
 
     def _fits(self, memory: int, available: int) -> bool:
         """Whether memory stays above the floor when all that start have what they may need: what
@@ -236,4 +271,4 @@ class WakeBudget:
     def _short(self, available: int) -> bool:
         """Whether it is memory that the first in line waits for."""
         first = self.line.first()
-        return first is not None and not self._fits(first.memory, available)
+        return first is not None and not first.wanted and not self._fits(first.memory, available)

@@ -243,3 +243,47 @@ def test_who_is_not_awaited_leaves(tmp_path: Path) -> None:
         assert "stopped" == str(rig.record(first).state)
 
     run(tmp_path, test, floor=256 * MIB)
+
+
+def test_a_host_that_was_started_anew(tmp_path: Path) -> None:
+    """What ran before starts a few at a time, and none that nobody calls before one that somebody
+    calls; users' starts do not wait, and in the end all run.
+    """
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path / "r")
+        rig.wakes = Limits(at_once=3, floor=1 << 40, patience_ms=1000)
+        rig.boot()
+        await rig.proxy.start()
+        async with rig.running():
+            await rig.app()
+            crowd = [await rig.machine() for _ in range(8)]
+            await rig.control.apps.create("shop")
+            shop = [await rig.machine("shop") for _ in range(3)]
+            for machine in (*crowd, *shop):
+                await rig.until(machine, "started")
+        rig.host.containers.clear()
+        rig.network.machines.clear()
+        rig.network.routers.clear()
+        rig.boot()
+        starts = Starts(rig)
+        async with rig.running():
+            await rig.settle(lambda: waiting(rig) == 9 and not rig.agent.busy)
+            assert 2 == len(starts.order), "one slot is for who calls"
+            asked = next(machine for machine in crowd[::-1] if machine not in starts.order)
+            await rig.control.machines.start("web", asked)
+            await rig.settle(lambda: starts.order[-1] == asked)
+            rig.proxy.say("load", machines={}, waiting={"shop": 1})
+            starts.listen()
+            await rig.settle(lambda: len(starts.order) > 3)
+            assert starts.order[3] in shop
+            while waiting(rig):
+                starts.listen()
+                await asyncio.sleep(0)
+            for machine in (*crowd, *shop):
+                await rig.until(machine, "started")
+            assert sorted((*crowd, *shop)) == sorted(starts.order)
+            assert 3 >= starts.most
+        await rig.proxy.stop()
+
+    asyncio.run(main())

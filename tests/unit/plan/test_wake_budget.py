@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from roost.plan.fair_line import Waiting
 from roost.plan.wake_budget import (
     BOOT_MS,
     ESTIMATE,
@@ -138,6 +139,96 @@ def test_memory_stays_above_the_floor() -> None:
     budget.wait("small", "small", "acme", 1, 2)
     assert [] == budget.turn(3, floor + 3 * NEED)
     assert a_budget(floor=0).admit("a", NEED, 0, 0), "without a floor nobody looks"
+
+
+def again(budget: WakeBudget, machine: str, now_ms: int = 0, app: str = "") -> bool:
+    """As the agent does for what ran before it; True when it may start."""
+    waiting = Waiting(
+        machine=machine,
+        app=app or machine,
+        org="acme",
+        memory=NEED,
+        since_ms=now_ms,
+        asked_ms=now_ms,
+        wanted=True,
+    )
+    return budget.admit_later(waiting, now_ms)
+
+
+def test_what_is_to_run_again_waits_behind_callers() -> None:
+    """After a start of the host: one slot is left for who calls, who calls goes first, and all have
+    their turn in the end, however long it takes and whatever memory there is.
+    """
+    floor = 256 * MIB
+    budget = a_budget(at_once=3, floor=floor, patience_ms=1000)
+    assert [True, True, False, False] == [again(budget, name) for name in "abcd"]
+    assert not again(budget, "c"), "once in line is enough"
+    assert ask(budget, "x"), "one slot was left"
+    assert not ask(budget, "y")
+    assert 3 == budget.counts(0).waiting
+    budget.over("a")
+    assert ["y"] == budget.turn(0, PLENTY)
+    budget.over("b")
+    assert [] == budget.turn(0, PLENTY), "the last slot is for who calls"
+    assert () == budget.look(9000, 0).refused
+    assert 2 == budget.counts(9000).waiting
+    budget.over("x")
+    assert ["c"] == budget.turn(9000, 0)
+    assert ["d"] == budget.turn(9000 + SLOT_MS, 0)
+    counts = budget.counts(9000 + SLOT_MS)
+    assert (1, 1, 0) == (counts.starting, counts.queued, counts.left)
+
+
+def test_what_is_called_does_not_wait_for_others() -> None:
+    """When somebody waits for an app, its first Machine goes with the wakes; it neither leaves nor
+    is refused there.
+    """
+    budget = a_budget(at_once=1, floor=256 * MIB, patience_ms=1000)
+    assert again(budget, "first")
+    for name in "abc":
+        again(budget, name)
+    for name in "mn":
+        again(budget, name, app="shop")
+    budget.called("acme", "shop")
+    budget.called("acme", "nobody")
+    budget.called("nobody", "shop")
+    assert not again(budget, "m"), "it is in line already"
+    assert 5 == budget.counts(0).waiting
+    look = budget.look(9000, 0)
+    assert () == look.refused
+    told = [(waiting.app, before) for waiting, before in look.told]
+    assert [("shop", 0), ("a", 1), ("b", 2), ("c", 3)] == told
+    order = []
+    for turn in range(5):
+        now = SLOT_MS * (turn + 1)
+        order += budget.turn(now, 0)
+    assert ["m", "a", "b", "c", "n"] == order
+
+
+@pytest.mark.parametrize("first", ["wake", "wanted"])
+def test_only_wakes_are_refused_for_memory(first: str) -> None:
+    """And only while it is memory that the first in line waits for."""
+    budget = a_budget(at_once=1, floor=256 * MIB, patience_ms=1000)
+    assert again(budget, "running")
+    for who in (first, "wake" if first == "wanted" else "wanted"):
+        if who == "wake":
+            assert not ask(budget, who)
+        else:
+            assert not again(budget, who)
+            budget.called("acme", who)
+    budget.again("wake", 3000)
+    refused = [waiting.machine for waiting in budget.look(3000, 0).refused]
+    assert (["wake"] if first == "wake" else []) == refused
+    assert ["wanted"] == budget.turn(SLOT_MS, 0)
+
+
+def test_a_user_need_not_wait_for_the_host() -> None:
+    """A start that is asked for takes what was to run again out of its line."""
+    budget = a_budget(at_once=1)
+    assert again(budget, "a")
+    assert not again(budget, "b")
+    budget.force("b", NEED, 0)
+    assert (0, 2) == (budget.counts(0).waiting, budget.counts(0).starting)
 
 
 def test_who_waits_too_long_for_memory_is_refused() -> None:
