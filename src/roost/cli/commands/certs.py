@@ -61,43 +61,28 @@ def add(
 
     The name becomes the app's: it also leads to the app at addresses that apps share.
     """
-    _add(app_name(app, config), hostname, cert, key)
-
-
-@command(app, "create", hidden=True)
-def create(
-    hostname: Hostname,
-    cert: Chain = None,
-    key: Key = None,
-    app: options.App = None,
-    config: options.Config = None,
-) -> None:
-    """Another word for add."""
-    _add(app_name(app, config), hostname, cert, key)
-
-
-@command(app, "import")
-def import_(
-    hostname: Hostname,
-    cert: Chain = None,
-    key: Key = None,
-    app: options.App = None,
-    config: options.Config = None,
-) -> None:
-    """As add, under flyctl's name for it."""
-    _add(app_name(app, config), hostname, cert, key)
+    name = app_name(app, config)
+    if cert is None or key is None:
+        raise InvalidError(
+            f"no certificate for {hostname} is given",
+            hint="Roost does not ask public authorities: pass --cert FILE and --key FILE. "
+            f"https://{name}.flycast needs none",
+        )
+    body = {"hostname": hostname, "fullchain": _read(cert), "private_key": _read(key)}
+    with connect() as api:
+        made = dict(api.post(app_path(name, "certificates", "custom"), body))
+    output.note(f"Certificate for {made.get('hostname')} added to app {name}")
+    output.show(made, lambda: _print(made))
+    _warn(made)
 
 
 @command(app, "check")
 def check(hostname: Hostname, app: options.App = None, config: options.Config = None) -> None:
     """Show a host name's certificate, and what to see to."""
-    _check(app_name(app, config), hostname)
-
-
-@command(app, "show")
-def show(hostname: Hostname, app: options.App = None, config: options.Config = None) -> None:
-    """Another word for check."""
-    _check(app_name(app, config), hostname)
+    with connect() as api:
+        found = dict(api.post(_path(app_name(app, config), hostname, "check")))
+    output.show(found, lambda: _print(found))
+    _warn(found)
 
 
 @command(app, "remove")
@@ -108,50 +93,21 @@ def remove(
     yes: options.Yes = False,
 ) -> None:
     """Remove a host name and its certificate from an app."""
-    _remove(app_name(app, config), hostname, yes=yes)
-
-
-@command(app, "delete", hidden=True)
-def delete(
-    hostname: Hostname,
-    app: options.App = None,
-    config: options.Config = None,
-    yes: options.Yes = False,
-) -> None:
-    """Another word for remove."""
-    _remove(app_name(app, config), hostname, yes=yes)
-
-
-def _add(app: str, hostname: str, cert: str | None, key: str | None) -> None:
-    if cert is None or key is None:
-        raise InvalidError(
-            f"no certificate for {hostname} is given",
-            hint="Roost does not ask public authorities: pass --cert FILE and --key FILE. "
-            f"https://{app}.flycast needs none",
-        )
-    body = {"hostname": hostname, "fullchain": _read(cert), "private_key": _read(key)}
+    name = app_name(app, config)
     with connect() as api:
-        made = dict(api.post(app_path(app, "certificates", "custom"), body))
-    output.note(f"Certificate for {made.get('hostname')} added to app {app}")
-    output.show(made, lambda: _print(made))
-    _warn(made)
-
-
-def _check(app: str, hostname: str) -> None:
-    with connect() as api:
-        found = dict(api.post(_path(app, hostname, "check")))
-    output.show(found, lambda: _print(found))
-    _warn(found)
-
-
-def _remove(app: str, hostname: str, *, yes: bool) -> None:
-    with connect() as api:
-        api.get(_path(app, hostname))
-        if not output.confirm(f"Remove certificate {hostname} from app {app}?", yes=yes):
+        api.get(_path(name, hostname))
+        if not output.confirm(f"Remove certificate {hostname} from app {name}?", yes=yes):
             raise RoostError(f"certificate {hostname} was not removed")
-        api.call("DELETE", _path(app, hostname))
-    output.note(f"Certificate {hostname} removed from app {app}")
+        api.call("DELETE", _path(name, hostname))
+    output.note(f"Certificate {hostname} removed from app {name}")
     output.show({"removed": hostname}, lambda: None)
+
+
+# Other words for them, flyctl's among them.
+command(app, "create", hidden=True, help="Another word for add.")(add)
+command(app, "import", help="As add, under flyctl's name for it.")(add)
+command(app, "show", help="Another word for check.")(check)
+command(app, "delete", hidden=True, help="Another word for remove.")(remove)
 
 
 def _path(app: str, hostname: str, *rest: str) -> str:
