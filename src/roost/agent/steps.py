@@ -221,6 +221,8 @@ class Steps:
 
         changed = await self.edit(change)
         self.not_before_ms = now + delays[0]
+        if delays[0]:  # A crash loop must not take room from those who are called.
+            self._agent.wakes.run_again(self._id)
         how = f"signal {ended.signal}" if ended.signal else f"code {ended.exit_code}"
         oom = " (out of memory)" if ended.oom_killed else ""
         level = "info" if ended.exit_code == 0 or requested else "error"

@@ -3,7 +3,8 @@
 A start holds a *slot* from its admission until its program listens (or failed, or had its time).
 While no slot is free, or memory is short, wakes wait in a `FairLine`. Starts that users asked for
 take slots without asking, so they slow wakes down but never wait; one wake at a time always goes.
-What ran before the host or the daemon was started anew waits in a second line, behind all callers.
+What ran before the host or the daemon was started anew, or crashes again and again, waits in a
+second line, behind all callers.
 
 Pure: time (ms, of one monotonic clock) and available memory (bytes) are arguments. Whoever runs it
 calls `turn` when a slot may be free and `look` now and then while somebody waits.

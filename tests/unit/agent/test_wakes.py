@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from roost.control.edit import edit_machine
 from roost.control.machine_requests import CreateMachine
 from roost.errors import UnavailableError
 from roost.model.machine_config import MachineConfig
@@ -287,3 +288,29 @@ def test_a_host_that_was_started_anew(tmp_path: Path) -> None:
         await rig.proxy.stop()
 
     asyncio.run(main())
+
+
+def test_a_crash_loop_comes_after_who_is_called(tmp_path: Path) -> None:
+    """A program that ends again and again is started when there is room, a wake comes before it."""
+
+    async def test(rig: AgentRig) -> None:
+        looping = await rig.machine()
+        await rig.until(looping, "started")
+        rig.proxy.say("ready", machine=looping, port=8080, after_us=1)
+        first, last = await sleepers(rig, "web", 2)
+        starts = Starts(rig)
+        wake(rig, "web", [first])
+        await rig.until(first, "started")
+        crashed = {"restarts": (rig.clock.now_ms(),)}
+        await edit_machine(rig.store, looping, lambda m: m.model_copy(update=crashed))
+        rig.runtime.end(looping, 3)
+        await rig.settle(lambda: waiting(rig) == 1)
+        wake(rig, "web", [last])
+        await rig.settle(lambda: waiting(rig) == 2)
+        for number, due in enumerate((last, looping), 1):
+            starts.listen()
+            await rig.settle(lambda number=number: len(starts.order) > number)  # type: ignore[misc]
+            assert due == starts.order[number]
+        await rig.until(looping, "started")
+
+    run(tmp_path, test)
