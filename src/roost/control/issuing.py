@@ -38,8 +38,9 @@ class Issuing:
         self._authorities = authorities
         self._sealer = sealer
 
-    async def issue(self, app: str, audience: str) -> IssuedCertificate:
-        """A certificate that is not due for renewal: the kept one, or a new one.
+    async def issue(self, app: str, audience: str, *, used: bool = True) -> IssuedCertificate:
+        """The kept one, or a new one: when its names or its root are others, it is due for renewal
+        and `used`, or it has ended.
 
         Raises NotFoundError, PreconditionError (the app is not called with TLS from there),
         ConflictError (it is being destroyed), UnavailableError (key file).
@@ -51,7 +52,7 @@ class Issuing:
             signer = await self._authorities.signer(audience)
             stored = self._stored(owner.name, audience)
             names = self._names(owner, audience, signer)
-            if stored is not None and self._is_good(stored.record, names, signer):
+            if stored is not None and self._is_good(stored.record, names, signer, used):
                 return stored.record
             made = self._make(owner, audience, names, signer)
             must_be_same(self._context, owner)
@@ -75,11 +76,16 @@ class Issuing:
 
     async def look(self, app: str) -> None:
         """The app may have changed: certificates whose names it has no longer are replaced, those
-        that nobody can ask for any more removed.
+        that nobody can ask for any more removed. What is only due for renewal is left to who uses
+        it: an app that nobody calls costs nothing.
         """
+        now = self._context.clock.now_ms()
         for stored in self._store.find(IssuedCertificate, "app", app):
+            if stored.record.not_after <= now:
+                await self._drop(stored)
+                continue
             try:
-                await self.issue(app, stored.record.audience)
+                await self.issue(app, stored.record.audience, used=False)
             except (NotFoundError, PreconditionError):
                 await self._drop(stored)
             except RoostError:
@@ -122,9 +128,12 @@ class Issuing:
         )
         return record.model_copy(update={"sealed": self._sealer.seal(_place(record), leaf.key)})
 
-    def _is_good(self, record: IssuedCertificate, names: tuple[str, ...], signer: Signer) -> bool:
+    def _is_good(
+        self, record: IssuedCertificate, names: tuple[str, ...], signer: Signer, used: bool
+    ) -> bool:
         # One that has not begun was made by a clock that was ahead, and nobody believes it.
-        fresh = record.not_before <= self._context.clock.now_ms() < record.renew_at
+        until = record.renew_at if used else record.not_after
+        fresh = record.not_before <= self._context.clock.now_ms() < until
         return fresh and record.names == names and record.issuer == signer.fingerprint
 
     def _must_speak_tls(self, owner: App) -> None:

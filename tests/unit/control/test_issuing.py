@@ -11,7 +11,9 @@ from cryptography import x509
 
 from roost.control.address_request import AddressRequest
 from roost.control.authorities import Signer
+from roost.control.issuing import Issuing
 from roost.control.public_pool import parse_pool
+from roost.control.sealer import Sealer
 from roost.errors import NotFoundError, PreconditionError, UnavailableError
 from roost.model.certificates import Authority, IssuedCertificate
 from roost.model.records import AddressType, Org
@@ -258,6 +260,32 @@ def test_a_certificate_follows_the_app(tmp_path: Path) -> None:
             await until(bench, lambda: named(bench, "acme") == [])
             keeping.cancel()
         await bench.control.apps.destroy("web")
+        assert issued(bench) == []
+
+    with_bench(tmp_path, body)
+
+
+def test_what_nobody_uses_is_not_renewed(tmp_path: Path) -> None:
+    """A look at an app whose certificate is due writes nothing, and removes it once it has ended; a
+    look at one that is due and lacks a name replaces it.
+    """
+
+    async def body(bench: Bench) -> None:
+        await web(bench)
+        control = bench.control
+        sealer = Sealer(control.context)
+        issuing = Issuing(control.context, control.orgs, control.authorities, sealer)
+        first = await issuing.issue("web", "personal")
+        bench.clock.ms = first.renew_at
+        before = bench.store.revision()
+        await issuing.look("web")
+        assert bench.store.revision() == before
+        await control.addresses.allocate("web")
+        await issuing.look("web")
+        (second,) = issued(bench)
+        assert len(second.names) == 1 + len(first.names)
+        bench.clock.ms = second.not_after
+        await issuing.look("web")
         assert issued(bench) == []
 
     with_bench(tmp_path, body)
