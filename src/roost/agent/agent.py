@@ -66,7 +66,12 @@ class Agent:
         self._certificates = CertificateRequests(parts.certificates, self.link)
         self.routers = Routers(parts.network, self.link)
         self.canary = Canary(parts, self.routers, self.attached)
-        self.wakes = Wakes(parts, self.link, lambda machine_id: self._worker(machine_id).wake())
+        self.wakes = Wakes(
+            parts,
+            self.link,
+            wake=lambda machine_id: self._worker(machine_id).wake(),
+            look=self._look,
+        )
         self._sleeper = Sleeper()
         self._health = HealthBoard()
         self._running: dict[str, Machine] = {}

@@ -29,12 +29,23 @@ FRESH_MS = 20
 
 
 class Wakes:
-    """See the module. `wake` asks a Machine's worker to wake it; no method blocks."""
+    """See the module. `wake` asks a Machine's worker to wake it, `look` to do what its goal says.
 
-    def __init__(self, parts: Parts, link: ProxyLink, wake: Callable[[str], None]) -> None:
+    No method blocks.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        link: ProxyLink,
+        *,
+        wake: Callable[[str], None],
+        look: Callable[[str], None],
+    ) -> None:
         self._parts = parts
         self._link = link
         self._wake = wake
+        self._look = look
         self._budget = WakeBudget(parts.wakes)
         self._again: set[str] = set()
         """What ran before this daemon, is to run again, and was not started since."""
@@ -60,6 +71,7 @@ class Wakes:
 
     def may_start(self, machine: Machine) -> bool:
         """Whether a wake may start the Machine now; if not it is in line, and the worker rests."""
+        self.asked_for(machine.id)
         now = self._now()
         needs = _needs(machine)
         if self._budget.admit(machine.id, needs, now, self._memory(now)):
@@ -73,8 +85,9 @@ class Wakes:
         self._again.add(machine_id)
 
     def asked_for(self, machine_id: str) -> None:
-        """A user wants something of it: its start waits no longer."""
+        """Somebody wants something else of it than that it runs again."""
         self._again.discard(machine_id)
+        self._budget.forget(machine_id)
 
     def may_begin(self, machine: Machine) -> bool:
         """Whether a start that the goal asks for may begin; if not it is in line, and the worker
@@ -128,7 +141,9 @@ class Wakes:
         if len(self._budget):
             now = self._now()
             for machine_id in self._budget.turn(now, self._memory(now)):
-                self._wake(machine_id)
+                # Nobody may wait for what is to run again, and its goal may be another by now.
+                give = self._look if machine_id in self._again else self._wake
+                give(machine_id)
 
     def _tick(self) -> None:
         if not self._ticking and self._group is not None:

@@ -169,6 +169,12 @@ class WakeBudget:
             self.later.remove(first.machine)
             self.line.push(first)
 
+    def forget(self, machine: str) -> None:
+        """What was to run again has another goal, or another reason to start: its place is free."""
+        self.later.remove(machine)
+        if (waiting := self.line.find(machine)) is not None and waiting.wanted:
+            self.line.remove(machine)
+
     def force(self, machine: str, memory: int, now_ms: int) -> None:
         """A user's start begins; it counts, and is not asked for."""
         self.line.remove(machine)

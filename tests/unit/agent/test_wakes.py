@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from roost.agent.wakes import Wakes
 from roost.control.edit import edit_machine
 from roost.control.machine_requests import CreateMachine
 from roost.errors import UnavailableError
 from roost.model.machine_config import MachineConfig
 from roost.plan.wake_budget import MIB, Limits
 from tests.support.agent_rig import SERVICE, AgentRig
+from tests.support.machines import a_machine
 
 Test = Callable[[AgentRig], Awaitable[None]]
 
@@ -263,10 +265,7 @@ def test_a_host_that_was_started_anew(tmp_path: Path) -> None:
             shop = [await rig.machine("shop") for _ in range(3)]
             for machine in (*crowd, *shop):
                 await rig.until(machine, "started")
-        rig.host.containers.clear()
-        rig.network.machines.clear()
-        rig.network.routers.clear()
-        rig.boot()
+        reboot(rig)
         starts = Starts(rig)
         async with rig.running():
             await rig.settle(lambda: waiting(rig) == 9 and not rig.agent.busy)
@@ -288,6 +287,75 @@ def test_a_host_that_was_started_anew(tmp_path: Path) -> None:
         await rig.proxy.stop()
 
     asyncio.run(main())
+
+
+def reboot(rig: AgentRig) -> None:
+    """The host is started anew."""
+    rig.host.containers.clear()
+    rig.network.machines.clear()
+    rig.network.routers.clear()
+    rig.boot()
+
+
+def test_who_is_stopped_in_line_stays_stopped(tmp_path: Path) -> None:
+    """A Machine that is to run again and gets another goal leaves its line, also when it is called
+    for by somebody who waits for its app, or when it is its turn at that very moment.
+    """
+
+    async def main() -> None:
+        rig = AgentRig(tmp_path / "r")
+        rig.wakes = Limits(at_once=1, floor=0, patience_ms=1000)
+        rig.boot()
+        await rig.proxy.start()
+        async with rig.running():
+            await rig.app()
+            machines = [await rig.machine() for _ in range(4)]
+            for machine in machines:
+                await rig.until(machine, "started")
+        reboot(rig)
+        starts = Starts(rig)
+        async with rig.running():
+            await rig.settle(lambda: waiting(rig) == 3 and not rig.agent.busy)
+            promoted, late, turn = (one for one in machines if one not in starts.order)
+            for machine in machines:
+                await rig.until(machine, "started" if machine in starts.order else "starting")
+            rig.proxy.say("load", machines={}, waiting={"web": 1})
+            await rig.settle(lambda: rig.agent.reports == 1)
+            for machine in (promoted, late):
+                await rig.control.machines.stop("web", machine)
+                await rig.until(machine, "stopped")
+            assert 1 == waiting(rig)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(rig.control.machines.stop("web", turn))
+                starts.listen()
+            await rig.until(turn, "stopped")
+            assert 0 == waiting(rig)
+            assert 1 == len([one for one in machines if rig.record(one).state == "started"])
+            wake(rig, "web", [turn])
+            await rig.until(turn, "started")
+        await rig.proxy.stop()
+
+    asyncio.run(main())
+
+
+def test_only_who_is_called_is_woken(tmp_path: Path) -> None:
+    """At its turn what is to run again is looked at: by then its goal may be another."""
+    rig = AgentRig(tmp_path / "r")
+    rig.wakes = Limits(at_once=1, floor=0, patience_ms=1000)
+    rig.boot()
+    woken: list[str] = []
+    looked: list[str] = []
+    wakes = Wakes(rig.agent.parts, rig.agent.link, wake=woken.append, look=looked.append)
+    first, again, called = (a_machine(id=name) for name in ("first", "again", "called"))
+    assert wakes.may_start(first)
+    wakes.run_again(again.id)
+    assert not wakes.may_begin(again)
+    assert not wakes.may_start(called)
+    wakes.over(first.id)
+    assert (["called"], []) == (woken, looked)
+    wakes.over(called.id)
+    assert (["called"], ["again"]) == (woken, looked)
+    assert wakes.may_begin(again), "it has a slot"
 
 
 def test_a_crash_loop_comes_after_who_is_called(tmp_path: Path) -> None:
