@@ -336,6 +336,36 @@ def test_a_websocket_that_is_refused_waits_for_its_answer(tmp_path: Path) -> Non
         assert client.response(stream).body == b"no"
 
 
+def test_small_frames_that_wait_hold_little_memory(tmp_path: Path) -> None:
+    """A few bytes of a body are kept without what was read with them, however long they wait."""
+    with http_world(tmp_path, limits={"hard_limit": 1}) as world:
+        client = H2Peer(world.client())
+        streams = [client.request(request_fields(method="POST"), more=True) for _ in range(10)]
+        world.queued(9)
+        for stream in streams[1:]:
+            client.ping()
+            for _ in range(4):
+                client.data(stream, b"z" * 16_000)
+            # The rest is beyond what is read ahead, and waits.
+            while client.conn.local_flow_control_window(stream) < 100 * 256:
+                assert client.step()
+        before = world.peak_memory()
+        for _ in range(100):
+            for stream in streams[1:]:
+                client.conn.send_data(stream, b"s" * 256)
+                client.peer.send(client.conn.data_to_send() + raw(0x77, b"f" * 12_000))
+        client.ping()
+        assert world.peak_memory() - before < 3 << 20
+        client.data(streams[1], b"end", end=True)
+        first = world.accept()
+        client.reset(streams[0])
+        assert first.rest().startswith(b"POST ")
+        second = world.accept()
+        second.head()
+        body = second.until(b"\r\n0\r\n\r\n")
+        assert (body.count(b"z"), body.count(b"s")) == (64_000, 100 * 256)
+
+
 def test_one_source_leaves_streams_to_others(tmp_path: Path) -> None:
     """Where memory allows 128 streams beside others a source has half of them; one more is refused,
     on whichever of its connections, and another source has its own.

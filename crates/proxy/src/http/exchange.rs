@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::session::{Next, Session};
 use super::tunnel::{self, Way};
 use super::upload::{Sent, Upload, UploadEnd, watch};
-use crate::http2::Half;
+use crate::http2::{Half, absorbing};
 use crate::replay::keeper::Keeper;
 use crate::replay::{Aim, Plan};
 use crate::route::{RouteError, Slot};
@@ -302,7 +302,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             }
             MachineSide::Http2(stream) => {
                 let (from, to) = (Half::new(stream), Half::new(stream));
-                self.drive_over(from, to, trip).await
+                absorbing(stream, self.drive_over(from, to, trip)).await
             }
         }
     }
@@ -431,7 +431,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             }
             MachineSide::Http2(stream) => {
                 let (from, to) = (Half::new(stream), Half::new(stream));
-                self.tunnel_over(from, to).await
+                absorbing(stream, self.tunnel_over(from, to)).await
             }
         };
         drop(slot);

@@ -9,7 +9,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 
 use super::connection::Shared;
-use super::half::Half;
+use super::half::{Half, absorbing};
 use super::request::{self, Fault};
 use super::room::Room;
 use super::stream::Stream;
@@ -35,7 +35,8 @@ pub(super) async fn serve(
         target,
         manner,
     } = shared;
-    http::serve_stream(worker, target, manner, reader, writer).await;
+    let served = http::serve_stream(worker, target, manner, reader, writer);
+    absorbing(&stream, served).await;
 }
 
 fn refuse_connect(mut respond: SendResponse<Bytes>) {

@@ -1,5 +1,10 @@
 //! A body that arrives in HTTP/2, read as the bytes it has in HTTP/1.1.
+//!
+//! The library keeps each frame as a part of the memory that it was read into, so that a small one which
+//! nobody reads holds thirty times its size. So frames are taken from it as they come, whether somebody reads
+//! or not, and small ones are put together; the window is given back for what was read.
 
+use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -9,6 +14,9 @@ use http::HeaderMap;
 use tokio::io::ReadBuf;
 
 use super::broken;
+
+/// Frames below this size are copied.
+const SMALL: usize = 4096;
 
 /// How the body is delimited in HTTP/1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +45,10 @@ pub(super) struct Inflow {
     /// What is read before `data`: a head, the line of a chunk, the end of chunks.
     front: Bytes,
     data: Bytes,
+    /// What came behind it.
+    waiting: VecDeque<Bytes>,
+    /// Small frames that came behind those.
+    small: Vec<u8>,
     /// Bytes of the window that are given back once `data` was read.
     owed: usize,
 }
@@ -50,6 +62,8 @@ impl Inflow {
             stage: Stage::Body,
             front: head.into(),
             data: Bytes::new(),
+            waiting: VecDeque::new(),
+            small: Vec::new(),
             owed: 0,
         }
     }
@@ -105,8 +119,37 @@ impl Inflow {
         count > 0
     }
 
+    /// Takes in what has come of the body.
+    pub(super) fn absorb(&mut self, cx: &mut Context<'_>) {
+        // An error is found again by who reads.
+        while let Poll::Ready(Some(Ok(data))) = self.from.poll_data(cx) {
+            self.put(data);
+        }
+    }
+
+    fn put(&mut self, data: Bytes) {
+        if data.len() < SMALL {
+            self.small.extend_from_slice(&data);
+            return;
+        }
+        self.end_small();
+        self.waiting.push_back(data);
+    }
+
+    fn end_small(&mut self) {
+        if !self.small.is_empty() {
+            let small = std::mem::take(&mut self.small);
+            self.waiting.push_back(small.into());
+        }
+    }
+
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.stage == Stage::Body {
+        if self.waiting.is_empty() {
+            self.end_small();
+        }
+        if let Some(data) = self.waiting.pop_front() {
+            self.take(data);
+        } else if self.stage == Stage::Body {
             match ready!(self.from.poll_data(cx)) {
                 Some(data) => self.take(data.map_err(broken)?),
                 None => self.stage = Stage::Trailers,

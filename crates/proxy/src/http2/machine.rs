@@ -15,6 +15,7 @@ use roost_http1::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::carried::Busy;
+use super::half::Absorb;
 use super::inflow::{Form, Inflow, write_field};
 use super::outflow::{Body, Outflow};
 use super::{Unsendable, broken, headers, path_of, websocket};
@@ -278,6 +279,14 @@ fn body_of(framing: RequestFraming) -> Body {
         RequestFraming::None | RequestFraming::Length(0) => Body::Done,
         RequestFraming::Length(length) => Body::Length(length),
         RequestFraming::Chunked => Body::Chunks(Box::<ChunkedScanner>::default()),
+    }
+}
+
+impl Absorb for MachineStream {
+    fn absorb(&mut self, cx: &mut Context<'_>) {
+        if let Receiving::Body(body) = &mut self.receiving {
+            body.absorb(cx);
+        }
     }
 }
 

@@ -41,7 +41,7 @@ mod stream;
 mod websocket;
 mod wire;
 
-pub(crate) use half::Half;
+pub(crate) use half::{Half, absorbing};
 pub(crate) use machine::MachineStream;
 pub(crate) use peers::{Patience, PeerError, Peers};
 

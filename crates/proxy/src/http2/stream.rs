@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{Answer, Asked};
 use super::broken;
+use super::half::Absorb;
 use super::inflow::Inflow;
 use super::outflow::{Body, Outflow};
 use super::request::Head;
@@ -99,6 +100,12 @@ impl Stream {
             }
         }
         Ok(length)
+    }
+}
+
+impl Absorb for Stream {
+    fn absorb(&mut self, cx: &mut Context<'_>) {
+        self.inflow.absorb(cx);
     }
 }
 
