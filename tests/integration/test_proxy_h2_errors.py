@@ -188,6 +188,8 @@ MISTAKES = [
     fields("8.3.1", "two :path", (":path", "/b")),
     fields("8.3.1", "two :method", (":method", "GET")),
     fields("8.3.1", "Host unlike :authority", ("host", "b.flycast")),
+    fields("8.3.1", "two Host", ("host", "a.flycast"), ("host", "a.flycast")),
+    fields("8.3.1", "another host as :path", (":path", "http://b.flycast/"), drop=":path"),
     fields("8.3.1", "neither Host nor :authority", drop=":authority"),
     fields("RFC 8441, 4", ":protocol without CONNECT", (":protocol", "websocket")),
     Mistake(
