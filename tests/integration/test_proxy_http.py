@@ -157,6 +157,33 @@ def test_an_early_response_is_delivered_though_the_body_goes_on(world: World) ->
     assert b"" == client.rest()
 
 
+def test_silent_websockets_hold_no_buffers(world: World) -> None:
+    """What carried a message or bulk gives its memory back, and the next message passes."""
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    both: list[tuple[Peer, Peer]] = []
+
+    def talk(client: Peer, app: Peer, size: int) -> None:
+        for one, other in ((client, app), (app, client)):
+            one.send(b"m" * size)
+            assert other.take(size) == b"m" * size
+
+    def open_and_talk(count: int) -> int:
+        for _ in range(count):
+            client = world.client(get("/", upgrade))
+            app = world.accept()
+            app.head()
+            app.send(f"HTTP/1.1 101 Switching Protocols\r\n{upgrade}\r\n")
+            client.head()
+            for size in (10, 300_000, 10):
+                talk(client, app, size)
+            both.append((client, app))
+        return world.memory()
+
+    before = open_and_talk(50)
+    assert (open_and_talk(200) - before) / 200 < 13 << 10
+    talk(*both[0], 300_000)
+
+
 def test_a_websocket_is_tunnelled_and_counts_for_its_whole_life(tmp_path: Path) -> None:
     """After 101 bytes pass both ways untouched, and the unit of load is held until the end."""
     with http_world(tmp_path, limits={"hard_limit": 1}) as world:

@@ -72,6 +72,20 @@ def test_bodies_and_trailers_go_both_ways(world: World) -> None:
     assert client.response(stream)[":status"] == "204"
 
 
+def test_the_absence_of_a_body_is_told_where_one_is_expected(world: World) -> None:
+    """A POST that ends with its head has `Content-Length: 0` (RFC 9110, 8.6), a GET has none."""
+    client = H2Peer(world.client())
+    app = None
+    for method, told in (("POST", 1), ("GET", 0)):
+        stream = client.request(request_fields(method=method))
+        app = app or world.accept()
+        head = app.head()
+        assert head.count("\r\nContent-Length: 0\r\n") == told
+        assert "Transfer-Encoding" not in head
+        app.send(ok())
+        assert client.response(stream)[":status"] == "200"
+
+
 def test_a_connection_goes_over_to_http2_by_upgrade(world: World) -> None:
     """A request with `Upgrade: h2c` is answered on stream 1 of its connection (RFC 7540, 3.2)."""
     offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
@@ -150,6 +164,18 @@ def test_a_reset_stream_gives_its_unit_back_and_ends_the_machines_request(tmp_pa
         assert other.head().startswith("GET /2 ")
         client.reset(waiting)
         assert other.rest() == b""
+        world.queued(0)
+
+
+def test_a_stream_that_is_given_up_waits_no_more(tmp_path: Path) -> None:
+    """Also one with more of a body than is read ahead leaves the queue when it is reset."""
+    with http_world(tmp_path, limits={"hard_limit": 1}) as world:
+        client = H2Peer(world.client())
+        client.fetch("/1")
+        waiting = client.request(request_fields("/2", method="POST"), b"x" * 16_384, more=True)
+        client.data(waiting, b"x" * 16_384)
+        world.queued(1)
+        client.reset(waiting)
         world.queued(0)
 
 

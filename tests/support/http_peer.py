@@ -148,8 +148,15 @@ class World:
 
     def peak_memory(self) -> int:
         """The most memory the proxy ever had resident, in bytes."""
+        return self._status("VmHWM")
+
+    def memory(self) -> int:
+        """The memory that the proxy has resident, in bytes."""
+        return self._status("VmRSS")
+
+    def _status(self, name: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
         return int(line.split()[1]) * 1024
 
     def queued(self, count: int) -> None:

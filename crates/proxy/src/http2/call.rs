@@ -1,7 +1,9 @@
 //! One request of a client in HTTP/2.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 
 use super::connection::Shared;
-use super::half::{Half, absorbing};
+use super::half::Half;
 use super::request::{self, Fault};
 use super::room::Room;
 use super::stream::Stream;
@@ -35,8 +37,16 @@ pub(super) async fn serve(
         target,
         manner,
     } = shared;
-    let served = http::serve_stream(worker, target, manner, reader, writer);
-    absorbing(&stream, served).await;
+    let mut served = pin!(http::serve_stream(worker, target, manner, reader, writer));
+    std::future::poll_fn(|cx| {
+        if stream.borrow_mut().absorb(cx) {
+            served.as_mut().poll(cx)
+        } else {
+            // Also when nobody reads it, since enough was read ahead of its turn.
+            Poll::Ready(())
+        }
+    })
+    .await;
 }
 
 fn refuse_connect(mut respond: SendResponse<Bytes>) {

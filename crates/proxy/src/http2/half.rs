@@ -1,8 +1,8 @@
-//! Both sides of a stream for one task, which takes in what comes whatever else it waits for.
+//! Both sides of a stream for one task.
 
 use std::cell::RefCell;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,25 +16,6 @@ impl<'a, T> Half<'a, T> {
     pub(crate) fn new(of: &'a RefCell<T>) -> Self {
         Self(of)
     }
-}
-
-/// What comes to it can be taken in before it is read.
-pub(crate) trait Absorb {
-    /// Takes in what has come. The task is woken when more does.
-    fn absorb(&mut self, cx: &mut Context<'_>);
-}
-
-/// Does `work`, in which sides of `stream` are used, and takes in meanwhile what comes on it.
-pub(crate) async fn absorbing<O>(
-    stream: &RefCell<impl Absorb>,
-    work: impl Future<Output = O>,
-) -> O {
-    let mut work = pin!(work);
-    std::future::poll_fn(|cx| {
-        stream.borrow_mut().absorb(cx);
-        work.as_mut().poll(cx)
-    })
-    .await
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Half<'_, T> {

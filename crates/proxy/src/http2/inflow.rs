@@ -119,11 +119,14 @@ impl Inflow {
         count > 0
     }
 
-    /// Takes in what has come of the body.
-    pub(super) fn absorb(&mut self, cx: &mut Context<'_>) {
-        // An error is found again by who reads.
-        while let Poll::Ready(Some(Ok(data))) = self.from.poll_data(cx) {
-            self.put(data);
+    /// Takes in what has come of the body; false when it broke off. The task is woken when more comes.
+    pub(super) fn absorb(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            match self.from.poll_data(cx) {
+                Poll::Ready(Some(Ok(data))) => self.put(data),
+                Poll::Ready(Some(Err(_))) => return false,
+                Poll::Ready(None) | Poll::Pending => return true,
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! One request to a Machine that speaks HTTP/2: a connection of HTTP/1.1 that there is not.
 
+use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use roost_http1::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::carried::Busy;
-use super::half::Absorb;
 use super::inflow::{Form, Inflow, write_field};
 use super::outflow::{Body, Outflow};
 use super::{Unsendable, broken, headers, path_of, websocket};
@@ -282,12 +282,20 @@ fn body_of(framing: RequestFraming) -> Body {
     }
 }
 
-impl Absorb for MachineStream {
-    fn absorb(&mut self, cx: &mut Context<'_>) {
-        if let Receiving::Body(body) = &mut self.receiving {
+/// Does `work`, in which `stream` is used, and takes in meanwhile what comes on it.
+pub(crate) async fn absorbing<O>(
+    stream: &RefCell<MachineStream>,
+    work: impl Future<Output = O>,
+) -> O {
+    let mut work = pin!(work);
+    std::future::poll_fn(|cx| {
+        if let Receiving::Body(body) = &mut stream.borrow_mut().receiving {
+            // Who reads finds out that it broke off.
             body.absorb(cx);
         }
-    }
+        work.as_mut().poll(cx)
+    })
+    .await
 }
 
 impl AsyncRead for MachineStream {

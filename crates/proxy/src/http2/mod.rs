@@ -41,8 +41,8 @@ mod stream;
 mod websocket;
 mod wire;
 
-pub(crate) use half::{Half, absorbing};
-pub(crate) use machine::MachineStream;
+pub(crate) use half::Half;
+pub(crate) use machine::{MachineStream, absorbing};
 pub(crate) use peers::{Patience, PeerError, Peers};
 
 /// Tells a client that it goes on in HTTP/2 (RFC 7540, 3.2).

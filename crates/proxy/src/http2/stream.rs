@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{Answer, Asked};
 use super::broken;
-use super::half::Absorb;
 use super::inflow::Inflow;
 use super::outflow::{Body, Outflow};
 use super::request::Head;
@@ -68,6 +67,11 @@ impl Stream {
         }
     }
 
+    /// Takes in what has come, whoever reads it when; false when the client has given the stream up.
+    pub(super) fn absorb(&mut self, cx: &mut Context<'_>) -> bool {
+        self.inflow.absorb(cx)
+    }
+
     /// Its end from the client's side: who has opened a WebSocket may close its side, every other client
     /// waits for its response.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -100,12 +104,6 @@ impl Stream {
             }
         }
         Ok(length)
-    }
-}
-
-impl Absorb for Stream {
-    fn absorb(&mut self, cx: &mut Context<'_>) {
-        self.inflow.absorb(cx);
     }
 }
 
