@@ -17,10 +17,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import platform
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -33,7 +32,6 @@ from roost.errors import (
     UnavailableError,
 )
 from roost.home import Home
-from roost.images.base import HOST_IMAGE
 from roost.runtime import bundle as oci_bundle
 from roost.runtime import conmon as oci_conmon
 from roost.runtime import exec as oci_exec
@@ -52,13 +50,12 @@ from roost.runtime.detect import Detected, detect, is_rootless
 from roost.runtime.exits import ExitWatch, exit_of
 from roost.runtime.groups import Groups
 from roost.runtime.hierarchy import CgroupMode
-from roost.runtime.host_view import HostRoot, HostView
-from roost.runtime.limits import Limits, oci_resources
+from roost.runtime.host_view import HostView
+from roost.runtime.limits import Limits
 from roost.runtime.moves import Moves
+from roost.runtime.preparing import Preparing
 from roost.runtime.records import Main, Record, Records
-from roost.runtime.seccomp import profile_key
 from roost.runtime.trust import TrustLayers
-from roost.runtime.users import User, resolve_user
 
 T = TypeVar("T")
 
@@ -88,7 +85,6 @@ class OciRuntime:
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="roost-runtime")
         self._busy: set[str] = set()
         self._detected: Detected | None = None
-        self._filter_key = profile_key(platform.machine())
         self._groups = Groups(hierarchy.Hierarchy(mode=CgroupMode.NONE), home.root)
         self._moves = Moves(None)
 
@@ -176,6 +172,18 @@ class OciRuntime:
             raise UnavailableError("the container runtime is not set up yet")
         return self._detected
 
+    @property
+    def _preparing(self) -> Preparing:
+        return Preparing(
+            home=self._home,
+            scratch=self._scratch,
+            records=self._records,
+            host_view=self._host_view,
+            trust=self._trust,
+            groups=self._groups,
+            detected=self.detected,
+        )
+
     # --- create and start
 
     async def create(self, spec: ContainerSpec) -> None:
@@ -199,7 +207,7 @@ class OciRuntime:
         conmon = self._conmon(self.detected.runtime)
         limits = Limits(cpus=spec.cpus, memory=spec.memory, pids=spec.pids)
         with contextlib.ExitStack() as stack:
-            await self._in_thread(lambda: self._prepare(spec, limits, stack))
+            await self._in_thread(lambda: self._preparing.prepare(spec, limits, stack))
             try:
                 pid = await oci_conmon.create(conmon, spec.id, log_file=spec.log_file, tty=spec.tty)
             finally:
@@ -207,99 +215,10 @@ class OciRuntime:
 
         def finish() -> Main:
             self._groups.place(spec.id, pid, limits)
-            if self.detected.runtime == "crun" and not self._filter_program():
-                self._records.keep_filter(spec.id, self._filter_key)
+            self._preparing.keep_filter(spec.id)
             return self._records.complete(spec.id, pid)
 
         return await self._in_thread(finish)
-
-    def _prepare(self, spec: ContainerSpec, limits: Limits, stack: contextlib.ExitStack) -> None:
-        """Everything before the OCI runtime: some milliseconds of file system work."""
-        host = self._host_view.current() if spec.image.reference == HOST_IMAGE else None
-        layers = spec.image.layers if host is None else (host.layer,)
-        trusted = self._trusted(spec, layers, host, stack)
-        scratch = self._scratch / self._records.bundle(spec.id).name
-        root = stack.enter_context(
-            rootfs.mounted((*layers, *trusted), scratch, rootless=self.detected.rootless)
-        )
-        user = self._user(spec, root)
-        binds = {} if host is None else {bind.target: Path(bind.source) for bind in host.binds}
-        places = rootfs.app_roots(root, binds, spec.app_dir)
-        search = spec.env.get("PATH", oci_bundle.DEFAULT_PATH)
-        rootfs.make_folder(root, spec.working_dir or "/", user.uid, user.gid)
-        rootfs.write_files(root, spec.files)
-        command = spec.args[0] if spec.args else ""
-        rootfs.check_command(places, command, search, spec.working_dir or "/")
-        facts = self._facts(spec.id, root, limits, host)
-        record = Record(
-            runtime=self.detected.runtime,
-            labels=spec.labels,
-            process=oci_bundle.process(spec, user, facts),
-            host_layer="" if host is None else str(host.layer),
-            trust_layer=str(trusted[0]) if trusted else "",
-        )
-        spec.log_file.parent.mkdir(parents=True, exist_ok=True)
-        self._records.begin(spec.id, oci_bundle.config(spec, user, facts), record)
-
-    def _trusted(
-        self,
-        spec: ContainerSpec,
-        layers: Sequence[Path],
-        host: HostRoot | None,
-        stack: contextlib.ExitStack,
-    ) -> tuple[Path, ...]:
-        """The layer with what the Machine trusts, if it is given any roots."""
-        if not spec.roots:
-            return ()
-        layer = self._trust.over(
-            layers,
-            spec.roots,
-            image=spec.image.digest if host is None else str(host.layer),
-            env=dict(spec.image.config.env),
-            rootless=self.detected.rootless,
-        )
-        return (stack.enter_context(layer),)
-
-    def _user(self, spec: ContainerSpec, root: Path) -> User:
-        user = resolve_user(
-            spec.user, rootfs.read_file(root, "etc/passwd"), rootfs.read_file(root, "etc/group")
-        )
-        if self.detected.rootless and (user.uid or user.gid) and not _mapped(user):
-            raise InvalidError(
-                f"user {spec.user!r} ({user.uid}:{user.gid}) does not exist without root",
-                hint="give this account a range in /etc/subuid and /etc/subgid, or run as root",
-            )
-        return user
-
-    def _facts(
-        self, container: str, root: Path, limits: Limits, host: HostRoot | None
-    ) -> oci_bundle.Facts:
-        return oci_bundle.Facts(
-            machine=platform.machine(),
-            rootfs=root,
-            init=self.detected.init,
-            rootless=self.detected.rootless,
-            devices_ruled=self.detected.devices_ruled,
-            cgroups_path=self._groups.oci_path(container),
-            resources=self._resources(limits),
-            oom_score_adj=max(0, int(Path("/proc/self/oom_score_adj").read_text())),
-            binds=() if host is None else host.binds,
-            hidden=(str(self._home.root),),
-            filter_program=self._filter_program() if self.detected.runtime == "crun" else "",
-            set_groups=self.detected.can_set_groups,
-        )
-
-    def _resources(self, limits: Limits) -> dict[str, object] | None:
-        if self._groups.mode is not CgroupMode.UNIFIED:
-            return None
-        return oci_resources(
-            limits,
-            controllers=self._groups.controllers(),
-            devices=self.detected.devices_ruled,
-        )
-
-    def _filter_program(self) -> str:
-        return self._records.filter_program(self._filter_key)
 
     def _conmon(self, runtime: str) -> oci_conmon.Conmon:
         program = self.detected.runtimes.get(runtime)
@@ -578,13 +497,3 @@ async def _ended(main: Main) -> None:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     finally:
         os.close(pidfd)
-
-
-def _mapped(user: User) -> bool:
-    return all(
-        any(int(start) <= number < int(start) + int(count) for start, _, count in rows)
-        for name, number in (("uid_map", user.uid), ("gid_map", user.gid))
-        for rows in [
-            [line.split() for line in Path(f"/proc/thread-self/{name}").read_text().splitlines()]
-        ]
-    )
