@@ -234,6 +234,34 @@ def test_an_old_process_leaves_while_another_starts(stage: Stage, tmp_path: Path
     play(stage, test)
 
 
+def test_the_old_process_is_killed_in_an_upgrade(stage: Stage, tmp_path: Path) -> None:
+    """There is nobody to take over from any more: the upgrade fails, another process serves, and
+    what the killed one had under way counts no more.
+    """
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+
+    async def test() -> None:
+        async with stage.daemon() as host:
+            old = await host.serving()
+            stage.talk()
+            with pytest.MonkeyPatch.context() as patch:
+                late = program(tmp_path, f"read -r word <{gate}", f'exec {proxy_binary()} "$@"')
+                patch.setenv("ROOST_PROXY", late)
+                upgrade = host.group.create_task(host.fails(UnavailableError, clock_stands=True))
+                opened = await asyncio.to_thread(gate.open, "w")
+            os.kill(old.pid, signal.SIGKILL)
+            await processes(stage.home)[0].ended()
+            with opened:
+                opened.write("go\n")
+            assert "cannot take over from" in await upgrade
+            await accepts(stage)
+            assert [one.role for one in await host.proxies.status()] == ["serving"]
+            await is_full_with(host, stage, [])
+
+    play(stage, test)
+
+
 def test_a_new_process_that_served_for_a_moment(stage: Stage, tmp_path: Path) -> None:
     """One that takes over and then says that it failed is ended, and so nobody serves: another does
     soon, also when the next one cannot be started, and the old one's calls go on and count.

@@ -59,8 +59,8 @@ class ProxyProcess:
         command: list[str | Path] = [program, "--control", self.socket]
         if standby:
             command.append("--standby")
-        with (self._home.run / "proxy.log").open("ab") as output:
-            try:
+        try:
+            with (self._home.run / "proxy.log").open("ab") as output:
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -69,8 +69,8 @@ class ProxyProcess:
                     start_new_session=True,
                     cwd="/",
                 )
-            except OSError as error:
-                raise UnavailableError(f"cannot start {program}: {error}") from error
+        except OSError as error:
+            raise UnavailableError(f"cannot start {program}: {error}") from error
         try:
             self._pid_file.write(process.pid)
         except OSError as error:
