@@ -282,7 +282,9 @@ def test_estimates_and_defaults() -> None:
 
 
 class Crowd(RuleBasedStateMachine):
-    """Any number of wakes and users' starts, in any order, with any memory."""
+    """Any number of wakes, users' starts and Machines that are to run again, in any order, with any
+    memory.
+    """
 
     machines = st.integers(0, 11).map(str)
 
@@ -293,8 +295,13 @@ class Crowd(RuleBasedStateMachine):
         self.budget = a_budget(at_once=3, floor=256 * MIB)
         self.starting: set[str] = set()
         self.forced: set[str] = set()
+        self.wanted: set[str] = set()
 
     def _admitted(self, machine: str) -> None:
+        if machine in self.wanted:
+            self.wanted.remove(machine)
+            self.starting.add(machine)
+            return
         reserved = NEED * len((self.starting | self.forced) - {machine})
         assert self.available - reserved - NEED >= 256 * MIB
         self.starting.add(machine)
@@ -303,11 +310,34 @@ class Crowd(RuleBasedStateMachine):
     def wake(self, machine: str, app: str) -> None:
         if machine in self.starting | self.forced or self.budget.again(machine, self.now):
             return
+        self._forget(machine)
         if ask(self.budget, machine, self.now, self.available, app):
             self._admitted(machine)
 
+    @rule(machine=machines, app=st.sampled_from(["a", "b", "c"]))
+    def is_to_run_again(self, machine: str, app: str) -> None:
+        if machine in self.starting | self.forced or self.budget.line.find(machine):
+            return
+        if machine not in self.wanted:
+            self.wanted.add(machine)
+            if again(self.budget, machine, self.now, app):
+                self._admitted(machine)
+
+    @rule(app=st.sampled_from(["a", "b", "c"]))
+    def is_called(self, app: str) -> None:
+        self.budget.called("acme", app)
+
+    @rule(machine=machines)
+    def gets_another_goal(self, machine: str) -> None:
+        self._forget(machine)
+
+    def _forget(self, machine: str) -> None:
+        self.budget.forget(machine)
+        self.wanted.discard(machine)
+
     @rule(machine=machines)
     def user_starts(self, machine: str) -> None:
+        self.wanted.discard(machine)
         self.budget.force(machine, NEED, self.now)
         if machine not in self.starting:
             self.forced.add(machine)
@@ -324,7 +354,8 @@ class Crowd(RuleBasedStateMachine):
 
     @rule()
     def turn(self) -> None:
-        foretold = [waiting.machine for waiting in self.budget.line.order()]
+        lines = (*self.budget.line.order(), *self.budget.later.order())
+        foretold = [waiting.machine for waiting in lines]
         admitted = self.budget.turn(self.now, self.available)
         assert admitted == foretold[: len(admitted)]
         for machine in admitted:
@@ -334,6 +365,9 @@ class Crowd(RuleBasedStateMachine):
     def the_limit_holds(self) -> None:
         held = len(self.starting | self.forced)
         assert held == self.budget.counts(self.now).starting
+        in_line = {waiting.machine for waiting in (*self.budget.line, *self.budget.later)}
+        assert len(self.budget) == len(in_line)
+        assert in_line >= self.wanted
         assert len(self.starting) <= 3
 
     def teardown(self) -> None:
@@ -341,11 +375,10 @@ class Crowd(RuleBasedStateMachine):
         self.available = PLENTY
         for machine in self.forced | self.starting:
             self.budget.over(machine)
-        waiting = len(self.budget.line)
-        for _ in range(waiting):
+        for _ in range(len(self.budget)):
             for machine in self.budget.turn(self.now, PLENTY):
                 self.budget.over(machine)
-        assert 0 == len(self.budget.line)
+        assert 0 == len(self.budget)
 
 
 TestCrowd = Crowd.TestCase
