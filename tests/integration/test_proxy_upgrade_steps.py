@@ -202,12 +202,19 @@ def test_a_daemon_dies_at_a_step(stage: Stage, step: str) -> None:
     play(stage, test)
 
 
+def behind_a_gate(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """The next processes go on once a line is written to this fifo, which opens when one waits."""
+    gate = folder / "gate"
+    os.mkfifo(gate)
+    late = program(folder, f"read -r word <{gate}", f'exec {proxy_binary()} "$@"')
+    patch.setenv("ROOST_PROXY", late)
+    return gate
+
+
 def test_an_old_process_leaves_while_another_starts(stage: Stage, tmp_path: Path) -> None:
     """Of two that drain when the serving one is killed, one leaves before the new one has taken
     over: the other goes on.
     """
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
 
     async def test() -> None:
         async with stage.daemon() as host:
@@ -217,10 +224,8 @@ def test_an_old_process_leaves_while_another_starts(stage: Stage, tmp_path: Path
             newer = stage.talk()
             serving = (await host.proxies.upgrade(DRAIN_MS)).after.pid
             with pytest.MonkeyPatch.context() as patch:
-                late = program(tmp_path, f"read -r word <{gate}", f'exec {proxy_binary()} "$@"')
-                patch.setenv("ROOST_PROXY", late)
+                gate = behind_a_gate(tmp_path, patch)
                 os.kill(serving, signal.SIGKILL)
-                # It blocks until the program has been started.
                 opened = await asyncio.to_thread(gate.open, "w")
             first = processes(stage.home)[0]
             end(oldest)
@@ -238,16 +243,13 @@ def test_the_old_process_is_killed_in_an_upgrade(stage: Stage, tmp_path: Path) -
     """There is nobody to take over from any more: the upgrade fails, another process serves, and
     what the killed one had under way counts no more.
     """
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
 
     async def test() -> None:
         async with stage.daemon() as host:
             old = await host.serving()
             stage.talk()
             with pytest.MonkeyPatch.context() as patch:
-                late = program(tmp_path, f"read -r word <{gate}", f'exec {proxy_binary()} "$@"')
-                patch.setenv("ROOST_PROXY", late)
+                gate = behind_a_gate(tmp_path, patch)
                 upgrade = host.group.create_task(host.fails(UnavailableError, clock_stands=True))
                 opened = await asyncio.to_thread(gate.open, "w")
             os.kill(old.pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,20 @@ from tests.support.certificates import DAY, make
 
 TLS = [{"internal_port": 8080, "ports": [{"port": 443, "handlers": ["tls"]}]}]
 ISSUED = "issued:web/personal"
+
+
+def run(folder: Path, test: Callable[[AgentRig], Awaitable[None]]) -> None:
+    """Run a test over a proxy and the parts of agents."""
+
+    async def main() -> None:
+        rig = AgentRig(folder)
+        await rig.proxy.start()
+        try:
+            await test(rig)
+        finally:
+            await rig.proxy.stop()
+
+    asyncio.run(main())
 
 
 async def served(rig: AgentRig) -> str:
@@ -34,9 +49,7 @@ def shown(rig: AgentRig) -> dict[str, dict[str, Any]]:
 def test_a_certificate_is_issued_when_the_proxy_asks(tmp_path: Path) -> None:
     """Before, there is none; asked again and again, it is the same; later it is renewed."""
 
-    async def main() -> None:
-        rig = AgentRig(tmp_path)
-        await rig.proxy.start()
+    async def test(rig: AgentRig) -> None:
         async with rig.running():
             await served(rig)
             assert shown(rig) == {}
@@ -54,17 +67,14 @@ def test_a_certificate_is_issued_when_the_proxy_asks(tmp_path: Path) -> None:
             rig.proxy.say("certificate", app="web", audience="personal")
             await rig.proxy.until(lambda: shown(rig)[ISSUED] != first)
             assert shown(rig)[ISSUED]["key"] != first["key"]
-        await rig.proxy.stop()
 
-    asyncio.run(main())
+    run(tmp_path, test)
 
 
 def test_a_refusal_has_a_reason(tmp_path: Path) -> None:
     """Those who wait are told, and the next who ask are answered anew."""
 
-    async def main() -> None:
-        rig = AgentRig(tmp_path)
-        await rig.proxy.start()
+    async def test(rig: AgentRig) -> None:
         async with rig.running():
             await rig.app()
             for number in (1, 2):
@@ -73,9 +83,8 @@ def test_a_refusal_has_a_reason(tmp_path: Path) -> None:
             last = rig.proxy.refusals[-1]
             assert (last["app"], last["audience"]) == ("web", "personal")
             assert "no port with the tls handler" in last["message"]
-        await rig.proxy.stop()
 
-    asyncio.run(main())
+    run(tmp_path, test)
 
 
 class Late(CertificateDesk):
@@ -102,9 +111,7 @@ class Late(CertificateDesk):
 def test_what_is_gone_is_not_shown_again(tmp_path: Path) -> None:
     """An app that is destroyed while its certificate is being issued leaves none in the proxy."""
 
-    async def main() -> None:
-        rig = AgentRig(tmp_path)
-        await rig.proxy.start()
+    async def test(rig: AgentRig) -> None:
         async with rig.running():
             await served(rig)
             rig.control.certificate_desk = Late(rig)
@@ -114,17 +121,14 @@ def test_what_is_gone_is_not_shown_again(tmp_path: Path) -> None:
             await rig.proxy.until(lambda: rig.proxy.refusals)
             assert rig.proxy.refusals[0]["app"] == "none"
             assert shown(rig) == {}
-        await rig.proxy.stop()
 
-    asyncio.run(main())
+    run(tmp_path, test)
 
 
 def test_no_certificate_is_lost_over_a_restart(tmp_path: Path) -> None:
     """A new agent's snapshot has those that have not ended, and nobody has to ask."""
 
-    async def main() -> None:
-        rig = AgentRig(tmp_path)
-        await rig.proxy.start()
+    async def test(rig: AgentRig) -> None:
         async with rig.running():
             await served(rig)
             rig.proxy.say("certificate", app="web", audience="personal")
@@ -137,17 +141,14 @@ def test_no_certificate_is_lost_over_a_restart(tmp_path: Path) -> None:
         rig.boot()
         async with rig.running():
             assert shown(rig) == {}
-        await rig.proxy.stop()
 
-    asyncio.run(main())
+    run(tmp_path, test)
 
 
 def test_certificates_come_and_go_as_they_are_written(tmp_path: Path) -> None:
     """One that a user brought is shown to all callers; destroying the app takes all of them."""
 
-    async def main() -> None:
-        rig = AgentRig(tmp_path)
-        await rig.proxy.start()
+    async def test(rig: AgentRig) -> None:
         async with rig.running():
             await served(rig)
             begins = datetime.fromtimestamp(rig.clock.ms / 1000, UTC) - DAY
@@ -163,9 +164,8 @@ def test_certificates_come_and_go_as_they_are_written(tmp_path: Path) -> None:
             await rig.proxy.until(lambda: ISSUED in shown(rig))
             await rig.control.apps.destroy("web")
             await rig.proxy.until(lambda: shown(rig) == {})
-        await rig.proxy.stop()
 
-    asyncio.run(main())
+    run(tmp_path, test)
 
 
 def test_machines_trust_their_organizations_roots(tmp_path: Path) -> None:
@@ -173,9 +173,7 @@ def test_machines_trust_their_organizations_roots(tmp_path: Path) -> None:
     also those that were prepared before.
     """
 
-    async def main() -> None:
-        rig = AgentRig(tmp_path)
-        await rig.proxy.start()
+    async def test(rig: AgentRig) -> None:
         async with rig.running():
             await rig.app()
             own = {"SSL_CERT_FILE": "/mine.pem"}
@@ -201,17 +199,14 @@ def test_machines_trust_their_organizations_roots(tmp_path: Path) -> None:
             await rig.until(machine, "started")
             assert rig.runtime.spec(machine).roots == (second, first)
             assert rig.runtime.spec(other).roots == (first,)
-        await rig.proxy.stop()
 
-    asyncio.run(main())
+    run(tmp_path, test)
 
 
 def test_a_machine_starts_also_without_a_ca(tmp_path: Path) -> None:
     """A lost key file costs TLS, not the service."""
 
-    async def main() -> None:
-        rig = AgentRig(tmp_path)
-        await rig.proxy.start()
+    async def test(rig: AgentRig) -> None:
         async with rig.running():
             await rig.app()
             rig.home.secret_key.unlink()
@@ -219,17 +214,14 @@ def test_a_machine_starts_also_without_a_ca(tmp_path: Path) -> None:
             await rig.until(machine, "started")
             assert rig.runtime.spec(machine).roots == ()
             assert "SSL_CERT_FILE" not in rig.runtime.spec(machine).env
-        await rig.proxy.stop()
 
-    asyncio.run(main())
+    run(tmp_path, test)
 
 
 def test_what_cannot_be_opened_is_not_shown(tmp_path: Path) -> None:
     """A key that was damaged harms nothing but its own certificate."""
 
-    async def main() -> None:
-        rig = AgentRig(tmp_path)
-        await rig.proxy.start()
+    async def test(rig: AgentRig) -> None:
         async with rig.running():
             await served(rig)
             rig.proxy.say("certificate", app="web", audience="personal")
@@ -241,6 +233,5 @@ def test_what_cannot_be_opened_is_not_shown(tmp_path: Path) -> None:
         async with rig.running():
             assert shown(rig) == {}
             assert "web" in rig.proxy.entities["app"]
-        await rig.proxy.stop()
 
-    asyncio.run(main())
+    run(tmp_path, test)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -158,40 +160,36 @@ def test_two_processes_are_told_the_same_and_one_decides(tmp_path: Path) -> None
     asyncio.run(main())
 
 
-def test_no_snapshot_is_told_while_two_compare(tmp_path: Path) -> None:
-    """A process that connects anew while another takes over is told everything after that, and
-    never half: what a snapshot does not have is taken away. What changed meanwhile comes too.
-    """
+@dataclass(frozen=True)
+class Two:
+    """A link to two processes, which a test starts."""
+
+    home: Home
+    store: MemoryStore
+    old: FakeProxy
+    new: FakeProxy
+    link: ProxyLink
+    group: asyncio.TaskGroup
+
+    async def take_over(self) -> int:
+        """The new one from the old one."""
+        first, second, *_ = self.home.proxy_sockets
+        return await self.link.take_over(self.link.peer(second), [first], 0)
+
+
+def with_two(folder: Path, test: Callable[[Two], Awaitable[None]]) -> None:
+    """Run a test."""
 
     async def main() -> None:
-        home, store = Home(tmp_path), MemoryStore()
+        home, store = Home(folder), MemoryStore()
         home.run.mkdir(parents=True)
         old, new = FakeProxy(home.proxy_sockets[0]), FakeProxy(home.proxy_sockets[1])
         link = ProxyLink(
             store, home, "local", {}, ignore, clock=FakeClock(), public=NO_POOL, desk=no_desk
         )
-        early, late = a_machine(), a_machine(id="148e1234567891", number=6, ipv4=6)
-        await store.commit(Put(early))
-
-        async def lose_the_old() -> None:
-            old.hang_up()
-            await old.until(lambda: old.asked.count("hello") == 2)
-            await store.commit(Put(late))
-            for _ in range(100):
-                await asyncio.sleep(0)
-            assert old.asked[-1] == "hello"
-            assert late.id not in new.entities["machine"]
-
-        new.before["take_over"] = lose_the_old
         async with asyncio.TaskGroup() as group:
             following = group.create_task(link.run())
-            for proxy, path in zip((old, new), home.proxy_sockets, strict=False):
-                await proxy.start()
-                await link.peer(path).connected.wait()
-            await link.take_over(link.peer(home.proxy_sockets[1]), [home.proxy_sockets[0]], 0)
-            for proxy in (old, new):
-                await proxy.until(lambda proxy=proxy: late.id in proxy.entities["machine"])
-            assert old.snapshots == [1, 2]
+            await test(Two(home, store, old, new, link, group))
             following.cancel()
         await old.stop()
         await new.stop()
@@ -200,51 +198,72 @@ def test_no_snapshot_is_told_while_two_compare(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+async def some_turns() -> None:
+    """Whoever could go on has gone on."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def test_no_snapshot_is_told_while_two_compare(tmp_path: Path) -> None:
+    """A process that connects anew while another takes over is told everything after that, and
+    never half: what a snapshot does not have is taken away. What changed meanwhile comes too.
+    """
+
+    async def test(two: Two) -> None:
+        early, late = a_machine(), a_machine(id="148e1234567891", number=6, ipv4=6)
+        await two.store.commit(Put(early))
+
+        async def lose_the_old() -> None:
+            two.old.hang_up()
+            await two.old.until(lambda: two.old.asked.count("hello") == 2)
+            await two.store.commit(Put(late))
+            await some_turns()
+            assert two.old.asked[-1] == "hello"
+            assert late.id not in two.new.entities["machine"]
+
+        two.new.before["take_over"] = lose_the_old
+        for proxy, path in zip((two.old, two.new), two.home.proxy_sockets, strict=False):
+            await proxy.start()
+            await two.link.peer(path).connected.wait()
+        await two.take_over()
+        for proxy in (two.old, two.new):
+            await proxy.until(lambda proxy=proxy: late.id in proxy.entities["machine"])
+        assert two.old.snapshots == [1, 2]
+
+    with_two(tmp_path, test)
+
+
 def test_two_compare_after_a_snapshot(tmp_path: Path) -> None:
     """A takeover waits for a snapshot that is under way, which goes on; drains wait for it."""
 
-    async def main() -> None:
-        home, store = Home(tmp_path), MemoryStore()
-        home.run.mkdir(parents=True)
-        old, new = FakeProxy(home.proxy_sockets[0]), FakeProxy(home.proxy_sockets[1])
-        link = ProxyLink(
-            store, home, "local", {}, ignore, clock=FakeClock(), public=NO_POOL, desk=no_desk
-        )
+    async def test(two: Two) -> None:
         machine = a_machine()
-        await store.commit(Put(machine))
+        await two.store.commit(Put(machine))
         goes_on, begun = asyncio.Event(), asyncio.Event()
 
         async def wait() -> None:
             begun.set()
             await goes_on.wait()
 
-        old.before["snapshot"] = wait
-        async with asyncio.TaskGroup() as group:
-            following = group.create_task(link.run())
-            await old.start()
-            await new.start()
-            heir = link.peer(home.proxy_sockets[1])
-            await heir.connected.wait()
-            link.serve_by(home.proxy_sockets[1])
-            await begun.wait()
-            taking = group.create_task(link.take_over(heir, [home.proxy_sockets[0]], 0))
-            await asyncio.sleep(0)
-            draining = group.create_task(link.drain(machine.id, if_idle=True))
-            for _ in range(100):
-                await asyncio.sleep(0)
-            assert "take_over" not in new.asked
-            assert new.drains == []
-            goes_on.set()
-            await taking
-            assert await draining
-            assert old.snapshots == [1]
-            assert new.asked.index("take_over") < new.asked.index("drain")
-            following.cancel()
-        await old.stop()
-        await new.stop()
-        await store.close()
+        two.old.before["snapshot"] = wait
+        await two.old.start()
+        await two.new.start()
+        await two.link.peer(two.home.proxy_sockets[1]).connected.wait()
+        two.link.serve_by(two.home.proxy_sockets[1])
+        await begun.wait()
+        taking = two.group.create_task(two.take_over())
+        await asyncio.sleep(0)
+        draining = two.group.create_task(two.link.drain(machine.id, if_idle=True))
+        await some_turns()
+        assert "take_over" not in two.new.asked
+        assert two.new.drains == []
+        goes_on.set()
+        await taking
+        assert await draining
+        assert two.old.snapshots == [1]
+        assert two.new.asked.index("take_over") < two.new.asked.index("drain")
 
-    asyncio.run(main())
+    with_two(tmp_path, test)
 
 
 def test_a_message_that_is_too_long_is_not_sent(tmp_path: Path) -> None:
