@@ -78,6 +78,11 @@ class Stage:
                 return found
         raise ControlError(f"it did not come to that: {self.stats()}")
 
+    def stays_held(self, size: int) -> None:
+        """So many bytes are held, and go on being so while the Machine refuses them."""
+        self.await_stats(lambda now: now["udp_held_bytes"] == size)
+        assert {self.stats()["udp_held_bytes"] for _ in range(200)} == {size}
+
 
 @contextlib.contextmanager
 def staged(tmp_path: Path, files: int | None = None, **settings: object) -> Iterator[Stage]:
@@ -136,8 +141,7 @@ def test_first_datagrams_are_held_while_a_machine_wakes(stage: Stage) -> None:
         stage.control.event("wake", machine="m1")
         stage.put("starting")
         stage.put("started")
-        # The Machine has refused the first one for some time by now.
-        stage.control.event("load")
+        stage.stays_held(5)
         assert stage.stats()["udp_flows"] == 1
         with udp_echo(stage.world.bind(stage.inside, PORT)) as came:
             assert [caller.recv(100) for _ in range(5)] == [b"%d" % number for number in range(5)]
@@ -171,8 +175,7 @@ def test_a_port_nobody_listens_on_does_not_keep_the_others(stage: Stage) -> None
         dead.sendto(b"x", (HOST[0], 10_005))
         stage.control.event("wake", machine="m1")
         stage.put(ports=ports)
-        # It has been refused for some time by now.
-        stage.control.event("load")
+        assert stage.load()[1] == 1
         caller.sendto(b"y", (HOST[0], 10_001))
         with udp_echo(stage.world.bind(stage.inside, 10_001)):
             assert caller.recv(100) == b"y"
@@ -295,34 +298,88 @@ def test_a_flow_leaves_a_machine_that_goes(stage: Stage) -> None:
         assert caller.recv(100) == b"2y"
 
 
-def test_a_machine_that_goes_on_talking_is_let_go(tmp_path: Path) -> None:
-    """A flow whose Machine takes nothing new ends soon, however much the Machine still says."""
-    with staged(tmp_path, udp_idle_ms=300) as stage, stage.world.datagrams() as caller:
+def test_what_is_held_outlasts_a_machine_that_ends(stage: Stage) -> None:
+    """A Machine that goes down before it took anything: what is held goes to it, in order and with
+    what came since, once it is there again.
+    """
+    stage.put("stopped")
+    with stage.world.datagrams() as caller:
+        caller.sendto(b"0", HOST)
+        stage.control.event("wake", machine="m1")
         stage.put()
-        with stage.world.bind(stage.inside, PORT) as inside:
-            caller.sendto(b"x", HOST)
-            _, peer = inside.recvfrom(100)
-            ended = threading.Event()
+        stage.stays_held(1)
+        for state in ("stopping", "stopped"):
+            stage.put(state)
+        caller.sendto(b"1", HOST)
+        stage.control.event("wake", machine="m1")
+        stage.await_stats(lambda now: now["udp_held_bytes"] == 2)
+        assert stage.stats()["udp_flows"] == 1
+        with udp_echo(stage.world.bind(stage.inside, PORT)) as came:
+            stage.put()
+            assert [caller.recv(100) for _ in range(2)] == [b"0", b"1"]
+            assert len({peer for _, peer in came}) == 1
 
-            def talk() -> None:
-                while not ended.wait(0.01):
-                    with contextlib.suppress(ConnectionRefusedError):
-                        inside.sendto(b"news", peer)
 
-            talking = threading.Thread(target=talk)
-            talking.start()
-            try:
-                assert caller.recv(100) == b"news"
-                assert stage.control.call("drain", machine="m1", if_idle=False)["load"] == 1
-                stage.control.wait(
-                    lambda line: (
-                        line["ev"] == "load"
-                        and line["machines"].get("m1", {}).get(f"{PORT}/udp", [1])[0] == 0
-                    )
+def test_either_side_keeps_a_flow(tmp_path: Path) -> None:
+    """A flow lives while its caller or its Machine says something, whoever of them is silent."""
+    with contextlib.ExitStack() as stack:
+        stage = stack.enter_context(staged(tmp_path, udp_idle_ms=1500))
+        stage.put()
+        asks, hears = (stack.enter_context(stage.world.datagrams()) for _ in range(2))
+        inside = stack.enter_context(stage.world.bind(stage.inside, PORT))
+        hears.sendto(b"begin", HOST)
+        _, peer = inside.recvfrom(100)
+        asks.sendto(b"0", HOST)
+        _, asking = inside.recvfrom(100)
+        ended = threading.Event()
+
+        def talk() -> None:
+            while not ended.wait(0.02):
+                asks.sendto(b"0", HOST)
+                inside.sendto(b"1", peer)
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+        try:
+            for _ in range(4):
+                stage.control.event("load")
+            assert stage.stats()["udp_flows"] == 2
+        finally:
+            ended.set()
+            talking.join()
+        inside.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                assert inside.recvfrom(100)[1] == asking
+
+
+def test_a_machine_that_goes_on_talking_is_let_go(stage: Stage) -> None:
+    """A flow whose Machine takes nothing new ends soon, however much the Machine still says."""
+    stage.put()
+    ended = threading.Event()
+    with stage.world.datagrams() as caller, stage.world.bind(stage.inside, PORT) as inside:
+        caller.sendto(b"x", HOST)
+        _, peer = inside.recvfrom(100)
+
+        def talk() -> None:
+            while not ended.wait(0.01):
+                with contextlib.suppress(ConnectionRefusedError):
+                    inside.sendto(b"news", peer)
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+        try:
+            assert caller.recv(100) == b"news"
+            assert stage.control.call("drain", machine="m1", if_idle=False)["load"] == 1
+            stage.control.wait(
+                lambda line: (
+                    line["ev"] == "load"
+                    and line["machines"].get("m1", {}).get(f"{PORT}/udp", [1])[0] == 0
                 )
-            finally:
-                ended.set()
-                talking.join()
+            )
+        finally:
+            ended.set()
+            talking.join()
 
 
 def test_a_refusal_is_told_and_tried_again(stage: Stage) -> None:
@@ -337,7 +394,7 @@ def test_a_refusal_is_told_and_tried_again(stage: Stage) -> None:
         assert f"UDP port {PORT}" in line["message"]
         stage.await_stats(lambda now: now["udp_flows"] == 0)
         caller.sendto(b"held", HOST)
-        stage.control.event("load")
+        stage.stays_held(4)
         with udp_echo(stage.world.bind(stage.inside, PORT)) as came:
             assert caller.recv(100) == b"held"
             assert [data for data, _ in came] == [b"held"]

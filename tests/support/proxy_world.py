@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from roost.network import sysctl
 from tests.support.namespaces import call_inside
 from tests.support.proxy_control import DEADLINE_S
 
@@ -29,7 +30,8 @@ def namespace() -> Iterator[Path]:
     """A new network namespace with loopback up, until the block ends."""
     # As in a Machine: the kernel refuses datagrams as often as they come.
     script = (
-        "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit && ip link set lo up && echo ready && exec cat"
+        f"echo {sysctl.REFUSALS_UNBOUNDED} >/proc/sys/net/{sysctl.BOUNDED_ERRORS}"
+        " && ip link set lo up && echo ready && exec cat"
     )
     command = ["unshare", "--net", "sh", "-c", script]
     pipe = subprocess.PIPE

@@ -43,7 +43,7 @@ def attach(place: Place, attachment: Attachment) -> Path:
         sysctl.open_ping()
         sysctl.write(sysctl.FIRST_FREE_PORT, "0")
         # By its refusals the proxy learns that a woken program does not listen for datagrams yet.
-        sysctl.write(sysctl.REFUSAL_PAUSE, "0")
+        sysctl.write(sysctl.BOUNDED_ERRORS, sysctl.REFUSALS_UNBOUNDED)
         with entered(router), Conversation() as outside:
             ends = _linked(place, attachment, inside, outside, fd)
             inside.ask(inner_side(attachment, ends.inner))

@@ -11,8 +11,12 @@ IP6_FORWARDING = "ipv6/conf/all/forwarding"
 ADDRESS_MODE = "ipv6/conf/default/addr_gen_mode"
 PING_GROUPS = "ipv4/ping_group_range"
 FIRST_FREE_PORT = "ipv4/ip_unprivileged_port_start"
-REFUSAL_PAUSE = "ipv4/icmp_ratelimit"
-"""Milliseconds between two refusals of datagrams to the same address."""
+BOUNDED_ERRORS = "ipv4/icmp_ratemask"
+"""A bit for each type of ICMP message of which there may be so many a second to one address and in
+all; before Linux 6.12 all namespaces of a host share that number.
+"""
+REFUSALS_UNBOUNDED = str(0x1818 & ~(1 << 3))
+"""The usual types without "destination unreachable"."""
 
 NO_ADDRESS = "1"
 """addr_gen_mode: links give themselves no fe80:: address."""

@@ -162,19 +162,22 @@ fn put_machine(shared: &Arc<Shared>, machine: Machine) -> bool {
     let Some(new) = shared.table().machine(&id).cloned() else {
         return false;
     };
+    let mut over = false;
     if let Some(old) = old {
         if old.app != new.app {
             leave_app(shared, &old);
         }
         let went_down = old.state.is_up() && !new.state.is_up();
-        if went_down || old.instance != new.instance {
-            purge(shared, &id);
-        }
+        over = went_down || old.instance != new.instance;
     }
     let config = shared.config();
     shared
         .app_or_new(&new.app)
         .put(new, Context::new(shared, &config));
+    // Not before: who is told to leave it would come to it once more.
+    if over {
+        purge(shared, &id);
+    }
     tell_workers(shared, &touched)
 }
 

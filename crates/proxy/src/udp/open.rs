@@ -19,8 +19,9 @@ use crate::udp::bounds::HELD_BYTES;
 use crate::udp::flow::{Flow, refusal};
 use crate::worker::Worker;
 
-/// A refusal comes back at once; after this time without one the datagram was taken.
-const REFUSAL_WITHIN: Duration = Duration::from_millis(5);
+/// A refusal comes back at once, or a little later on a busy host; after this time without one the datagram was
+/// taken.
+const REFUSAL_WITHIN: Duration = Duration::from_millis(25);
 /// Before the second try. Each pause is twice as long as the one before it.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// At most, where all who wait are for one port.
