@@ -619,6 +619,34 @@ fn udp_sends_one_ahead() {
     assert!(play.said.is_empty());
 }
 
+/// A Machine that took datagrams goes before one of which nobody knows, however much it has to do.
+#[test]
+fn udp_goes_where_it_was_taken() {
+    let mut play = Play::new();
+    both(&mut play, Started);
+    refuse_udp(&mut play);
+    let service = json!({"protocol": "udp", "internal_port": 8080, "ports": [{"port": 80}]});
+    play.put_with("m2", Started, json!({"services": [service]}));
+    let taken: Vec<Grant> = (0..3).map(|_| used_udp(&mut play)).collect();
+    assert!(
+        taken
+            .iter()
+            .all(|grant| *grant.machine.id == *"m2" && grant.proven)
+    );
+}
+
+/// While a first call finds out whether a Machine takes datagrams again no other one is woken for it.
+#[test]
+fn udp_asks_before_it_wakes() {
+    let mut play = Play::new();
+    both(&mut play, Started);
+    refuse_udp(&mut play);
+    let service = json!({"protocol": "udp", "internal_port": 8080, "ports": [{"port": 80}]});
+    play.put_with("m2", Stopped, json!({"services": [service]}));
+    assert!(!used_udp(&mut play).proven);
+    assert!(play.said.is_empty());
+}
+
 /// Of a service with several ports one that refuses is no news about the others: once one was taken they get calls
 /// at once, and those who wait for a first one are served in turn.
 #[test]

@@ -413,6 +413,26 @@ fn forgets_what_is_gone() {
     assert_eq!(table.sizes(), (0, 0, 0));
 }
 
+/// An address that apps shared is nobody's when the last of them has gone, and what is offered under a protocol
+/// that this proxy does not know is not offered.
+#[test]
+fn nobody_is_called_where_nobody_is() {
+    let mut table = Table::new();
+    let shared = json!({"network": "1", "ip": "fdaa::5", "shared": true});
+    let ip = "fdaa::5".parse().unwrap();
+    table.put(app(1, &[shared], &[]));
+    assert!(matches!(table.call("1", ip, 80), Call::Shared));
+    table.del(Kind::App, "a1");
+    assert!(matches!(table.call("1", ip, 80), Call::Unknown));
+    table.put(app(2, &[at(1, "fdaa::5")], &[]));
+    let service = json!({"protocol": "sctp", "internal_port": 80, "ports": [{"port": 80}]});
+    let value = json!({"id": "m1", "app": "a2", "network": "0", "state": "stopped",
+        "services": [service]});
+    table.put(Entity::Machine(serde_json::from_value(value).unwrap()));
+    assert!(table.places("1").is_empty());
+    assert!(matches!(table.call("1", ip, 80), Call::NotServed(_)));
+}
+
 /// What a Machine said of a port counts while it is there, whoever spoke last.
 #[test]
 fn forgets_the_words_of_a_machine_that_is_gone() {

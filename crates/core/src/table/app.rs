@@ -92,9 +92,7 @@ impl Table {
             called.sharers = called.sharers.saturating_sub(1);
         } else {
             // Another app may have got it since.
-            if called.own.take_if(|own| own == app).is_some() {
-                called.ports = None;
-            }
+            called.own.take_if(|own| own == app);
         }
         if called.own.is_none() && called.sharers == 0 {
             entry.called.remove(&address.ip);

@@ -28,8 +28,8 @@ pub(super) struct NetworkEntry {
 pub(super) struct Called {
     /// The app that has it for itself.
     pub(super) own: Option<Name>,
-    /// The ports of that app which answer here; `None` means all. Kept here so that a call need not look
-    /// through all addresses of the app.
+    /// The ports of that app, if there is one, which answer here; `None` means all. Kept here so that a call need
+    /// not look through all addresses of the app.
     pub(super) ports: Option<Box<[u16]>>,
     /// How many apps share it.
     pub(super) sharers: usize,
