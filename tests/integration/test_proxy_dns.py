@@ -24,7 +24,7 @@ from tests.support.dns_world import (
     text,
     upstream,
 )
-from tests.support.namespaces import call_inside, isolated
+from tests.support.namespaces import inside, isolated
 
 pytestmark = pytest.mark.root
 
@@ -446,27 +446,36 @@ async def test_connections_are_bounded(tmp_path: Path) -> None:
 
 @isolated
 async def test_queries_under_way_are_bounded(tmp_path: Path) -> None:
-    """What is asked beyond a network's share is SERVFAIL at once; names of its own are answered."""
+    """What is asked beyond a Machine's share is SERVFAIL at once; another one is answered, and
+    names of the network's own are answered.
+    """
+
+    def answers(query: dns.message.Message, _: str) -> list[bytes]:
+        known = "other" in str(query.question[0].name)
+        return [answer_a(query, "192.0.2.1").to_wire()] if known else []
+
     async with (
-        upstream(lambda *_: []) as silent,
-        dns_world(tmp_path, resolvers=[silent.setting]) as world,
+        upstream(answers) as resolver,
+        dns_world(tmp_path, resolvers=[resolver.setting]) as world,
     ):
         network = await example(world)
-        queries = [
-            dns.message.make_query(f"{n}.example", "A", use_edns=0, id=n) for n in range(140)
-        ]
 
-        def ask() -> list[dns.message.Message]:
+        def ask(source: str, name: str, many: int, replies: int) -> list[dns.message.Message]:
             with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
                 sock.settimeout(10)
+                sock.bind((source, 0))
                 sock.connect((COMMON, 53))
-                for query in queries:
+                for number in range(many):
+                    query = dns.message.make_query(name, "A", use_edns=0, id=number)
                     sock.send(query.to_wire())
-                return [dns.message.from_wire(sock.recv(4096)) for _ in range(12)]
+                return [dns.message.from_wire(sock.recv(4096)) for _ in range(replies)]
 
-        refused = call_inside(network.netns, ask)
+        refused = await inside(network.netns, lambda: ask(COMMON, "silent.example", 70, 6))
         # One caller's socket is one thread's.
-        assert [reply.id for reply in refused] == list(range(128, 140))
+        assert [reply.id for reply in refused] == list(range(64, 70))
         assert {reply.rcode() for reply in refused} == {dns.rcode.SERVFAIL}
         assert {option.code for reply in refused for option in reply.options} == {0}
+        for _ in range(4):
+            other = await inside(network.netns, lambda: ask(network.server, "other.example", 1, 1))
+            assert ["192.0.2.1"] == addresses(other[0])
         assert [FLYCAST] == addresses(await network.ask("web.flycast"))

@@ -1,42 +1,54 @@
 //! How much of the host one network's DNS may hold.
 //!
-//! A Machine may ask whatever and as often as it likes. The bounds of a network (and, for
-//! connections, of a Machine) keep it from taking what others need; the bound over all keeps the
-//! process from running out of descriptors.
+//! A Machine may ask whatever and as often as it likes. The bounds of a network and of a Machine keep it
+//! from taking what others need; the bound over all keeps the process from running out of descriptors.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::source::machine_of;
 
 /// Queries on their way to the host's resolvers, of all networks: each holds a socket.
 static ALL_FORWARDS: Semaphore = Semaphore::const_new(1024);
 /// The same of one network on one thread.
-const FORWARDS: usize = 128;
+const FORWARDS: Bounds = Bounds {
+    all: 128,
+    of_machine: 64,
+};
 /// TCP connections of one network on one thread.
-const CONNECTIONS: usize = 128;
-/// Of these, by one Machine.
-const CONNECTIONS_PER_MACHINE: usize = 16;
+const CONNECTIONS: Bounds = Bounds {
+    all: 128,
+    of_machine: 16,
+};
+
+/// How many there may be on one network.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    all: usize,
+    /// Of these, by one Machine.
+    of_machine: usize,
+}
 
 /// Counts one network's queries to the host's resolvers.
 #[derive(Debug)]
 pub(super) struct Forwards {
-    own: Arc<Semaphore>,
+    own: Places,
 }
 
 /// Room for one query to the host's resolvers, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Admission {
-    _own: OwnedSemaphorePermit,
+    _own: Place,
     _all: SemaphorePermit<'static>,
 }
 
-/// Counts one network's TCP connections.
-#[derive(Debug, Clone, Default)]
+/// Counts what the Machines of one network hold.
+#[derive(Debug, Clone)]
 pub(super) struct Places {
+    bounds: Bounds,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -46,7 +58,7 @@ struct Taken {
     by_machine: HashMap<u128, usize>,
 }
 
-/// One TCP connection's place, given back when dropped.
+/// One of what is counted, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     taken: Arc<Mutex<Taken>>,
@@ -58,16 +70,16 @@ pub(super) struct Place {
 impl Default for Forwards {
     fn default() -> Self {
         Self {
-            own: Arc::new(Semaphore::new(FORWARDS)),
+            own: Places::of(FORWARDS),
         }
     }
 }
 
 impl Forwards {
-    /// Room for one more; none when this network or the process has enough under way.
-    pub(super) fn admit(&self) -> Option<Admission> {
+    /// Room for one more of `peer`'s; none when its Machine, the network or the process has enough under way.
+    pub(super) fn admit(&self, peer: SocketAddr) -> Option<Admission> {
         Some(Admission {
-            _own: self.own.clone().try_acquire_owned().ok()?,
+            _own: self.own.take(peer)?,
             _all: ALL_FORWARDS.try_acquire().ok()?,
         })
     }
@@ -76,12 +88,24 @@ impl Forwards {
 // === impl Places ===
 
 impl Places {
-    /// A place for a connection from `peer`; none when its Machine or the network has enough.
+    /// For TCP connections.
+    pub(super) fn for_connections() -> Self {
+        Self::of(CONNECTIONS)
+    }
+
+    fn of(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            taken: Arc::default(),
+        }
+    }
+
+    /// A place for `peer`; none when its Machine or the network has enough.
     pub(super) fn take(&self, peer: SocketAddr) -> Option<Place> {
         let machine = machine_of(peer.ip());
         let mut taken = lock(&self.taken);
         let own = taken.by_machine.get(&machine).copied().unwrap_or(0);
-        if taken.all >= CONNECTIONS || own >= CONNECTIONS_PER_MACHINE {
+        if taken.all >= self.bounds.all || own >= self.bounds.of_machine {
             return None;
         }
         taken.all += 1;
@@ -123,8 +147,8 @@ mod tests {
     /// A Machine gets its share of connections, whatever addresses of its own it uses, and no more.
     #[test]
     fn one_machine_cannot_take_all_places() {
-        let places = Places::default();
-        let held: Vec<_> = (0..CONNECTIONS_PER_MACHINE)
+        let places = Places::for_connections();
+        let held: Vec<_> = (0..CONNECTIONS.of_machine)
             .map(|number| {
                 places
                     .take(peer(&format!("fdaa:0:1:0:2:0:5:{number:x}")))
@@ -141,8 +165,8 @@ mod tests {
     /// A network gets its share of connections and no more.
     #[test]
     fn one_network_cannot_take_more_places() {
-        let places = Places::default();
-        let held: Vec<_> = (0..CONNECTIONS)
+        let places = Places::for_connections();
+        let held: Vec<_> = (0..CONNECTIONS.all)
             .map(|number| {
                 places
                     .take(peer(&format!("fdaa:0:1:0:2:0:{number:x}:2")))
@@ -154,14 +178,20 @@ mod tests {
         assert!(places.take(peer("fdaa:0:1:0:2:1:0:2")).is_some());
     }
 
-    /// A network with enough queries under way leaves room for the others.
+    /// A network with enough queries under way leaves room for the others, and so does a Machine on its network.
     #[test]
-    fn one_network_cannot_take_all_forwards() {
+    fn no_one_takes_all_forwards() {
         let (busy, calm) = (Forwards::default(), Forwards::default());
-        let held: Vec<_> = (0..FORWARDS).map(|_| busy.admit().unwrap()).collect();
-        assert!(busy.admit().is_none());
-        assert!(calm.admit().is_some());
+        let ask = |forwards: &Forwards, machine: usize| {
+            forwards.admit(peer(&format!("fdaa:0:1:0:2:0:{machine:x}:2")))
+        };
+        let held: Vec<_> = (0..FORWARDS.all)
+            .map(|number| ask(&busy, number / FORWARDS.of_machine).unwrap())
+            .collect();
+        assert!(ask(&busy, 9).is_none());
+        let held: Vec<_> = held.into_iter().skip(FORWARDS.of_machine).collect();
+        assert!(ask(&busy, 1).is_none() && ask(&busy, 0).is_some() && ask(&calm, 1).is_some());
         drop(held);
-        assert!(busy.admit().is_some());
+        assert!(ask(&busy, 1).is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! What all sockets of one network's DNS server share.
 
 use std::io;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use roost_dns::{Failure, Forward, Outcome, Transport};
@@ -41,7 +41,7 @@ impl Context {
             network: known.id.clone(),
             prefix,
             forwards: Forwards::default(),
-            places: Places::default(),
+            places: Places::for_connections(),
         })
     }
 
@@ -67,9 +67,9 @@ impl Context {
         roost_dns::answer(query, &view, transport, &mut random::order)
     }
 
-    /// Room for one more query to the host's resolvers, or the reply that there is none.
-    pub(super) fn admit(&self, forward: &Forward) -> Result<Admission, Vec<u8>> {
-        let admission = self.forwards.admit();
+    /// Room for one more query of `peer`'s to the host's resolvers, or the reply that there is none.
+    pub(super) fn admit(&self, forward: &Forward, peer: SocketAddr) -> Result<Admission, Vec<u8>> {
+        let admission = self.forwards.admit(peer);
         admission.ok_or_else(|| forward.fail(Failure::Busy))
     }
 

@@ -1,6 +1,7 @@
 //! DNS over TCP (RFC 7766): queries may be pipelined and are answered as answers come.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub(super) async fn serve(
                         connections.spawn(async move {
                             let _place = place;
                             // Whatever ends a conversation, the caller sees the connection close.
-                            let _ = Conversation::new(context, stream).run().await;
+                            let _ = Conversation::new(context, stream, peer).run().await;
                         });
                     }
                 }
@@ -59,6 +60,7 @@ pub(super) async fn serve(
 struct Conversation {
     context: Arc<Context>,
     stream: TcpStream,
+    peer: SocketAddr,
     inbox: Vec<u8>,
     pending: JoinSet<Vec<u8>>,
     /// When it ends unless a whole query comes.
@@ -68,10 +70,11 @@ struct Conversation {
 // === impl Conversation ===
 
 impl Conversation {
-    fn new(context: Arc<Context>, stream: TcpStream) -> Self {
+    fn new(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) -> Self {
         Self {
             context,
             stream,
+            peer,
             inbox: Vec::new(),
             pending: JoinSet::new(),
             deadline: Instant::now() + IDLE,
@@ -114,7 +117,7 @@ impl Conversation {
     }
 
     async fn forward(&mut self, forward: Box<Forward>) -> io::Result<()> {
-        match self.context.admit(&forward) {
+        match self.context.admit(&forward, self.peer) {
             Err(reply) => self.send(&reply).await,
             Ok(admission) => {
                 let context = self.context.clone();

@@ -51,7 +51,7 @@ fn take_batch(context: &Arc<Context>, socket: &Arc<Held<UdpSocket>>, forwards: &
         match context.answer(query, Transport::Udp) {
             Outcome::Reply(reply) => send(socket, &reply, peer),
             Outcome::Drop => {}
-            Outcome::Forward(forward) => match context.admit(&forward) {
+            Outcome::Forward(forward) => match context.admit(&forward, peer) {
                 Err(reply) => send(socket, &reply, peer),
                 Ok(admission) => {
                     let (context, socket) = (context.clone(), socket.clone());
