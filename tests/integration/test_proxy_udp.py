@@ -257,7 +257,7 @@ def test_an_idle_flow_ends(tmp_path: Path) -> None:
     begins another one.
     """
     with (
-        staged(tmp_path, udp_idle_ms=200) as stage,
+        staged(tmp_path, udp_idle_ms=400) as stage,
         udp_echo(stage.world.bind(stage.inside, PORT)) as came,
         stage.world.datagrams() as caller,
     ):
@@ -317,6 +317,8 @@ def test_what_is_held_outlasts_a_machine_that_ends(stage: Stage) -> None:
         with udp_echo(stage.world.bind(stage.inside, PORT)) as came:
             stage.put()
             assert [caller.recv(100) for _ in range(2)] == [b"0", b"1"]
+            caller.sendto(b"2", HOST)
+            assert caller.recv(100) == b"2"
             assert len({peer for _, peer in came}) == 1
 
 
@@ -463,7 +465,8 @@ def test_ranges_and_single_ports_reach_their_port(stage: Stage) -> None:
 
 def test_a_port_nobody_has_is_refused(stage: Stage) -> None:
     """The kernel refuses datagrams to ports without a service; an address that has not the port
-    gets nothing."""
+    gets nothing, nor one whose port has handlers.
+    """
     stage.put()
     stage.control.put("app", app("b", f"{FLYCAST}3"))
     with stage.world.datagrams() as caller:
@@ -475,6 +478,12 @@ def test_a_port_nobody_has_is_refused(stage: Stage) -> None:
         caller.sendto(b"x", (f"{FLYCAST}3", PORT))
         line = stage.control.event("log", app="b")
         assert line["code"] == "PR01"
+        assert stage.stats()["udp_flows"] == 0
+    stage.put(ports=[{"port": PORT, "handlers": ["tls"]}])
+    with stage.world.datagrams() as caller:
+        caller.sendto(b"x", HOST)
+        line = stage.control.event("log", app="a")
+        assert (line["code"], "handler" in line["message"]) == ("PR01", True)
         assert stage.stats()["udp_flows"] == 0
 
 

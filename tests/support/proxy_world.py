@@ -12,9 +12,12 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from roost.network import sysctl
+from roost.network.netlink import Conversation
+from roost.network.steps import await_ready
 from tests.support.namespaces import call_inside
 from tests.support.proxy_control import DEADLINE_S
 
@@ -84,6 +87,8 @@ class World:
             "link set eth0 up",
             "route add 172.16.0.1/32 dev eth0",
         )
+        for netns, name in ((self.router, link), (inside, "eth0")):
+            call_inside(netns, partial(_ready, name))
         return address, inside
 
     def call(self, host: int, port: int = 5000, *, source: str | None = None) -> socket.socket:
@@ -136,6 +141,11 @@ class World:
             return listener
 
         return call_inside(inside, make)
+
+
+def _ready(link: str) -> None:
+    with Conversation() as here:
+        await_ready(here, link)
 
 
 @contextlib.contextmanager
