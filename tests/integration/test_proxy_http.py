@@ -184,6 +184,18 @@ def test_silent_websockets_hold_no_buffers(world: World) -> None:
     talk(*both[0], 300_000)
 
 
+def test_a_connection_with_something_left_is_not_used_again(world: World) -> None:
+    """What a Machine answers to half a request, or with more than an answer, is delivered; the next
+    request has another connection, where nothing of the last one can be taken for its own."""
+    for count, sent in ((1, post("Content-Length: 9\r\n", "x")), (2, get())):
+        client = world.client(sent)
+        app = world.accept()
+        app.head()
+        app.send(ok("no") * count)
+        assert b"no" == client.answer()[1]
+        assert not app.rest().strip(b"x")
+
+
 def test_a_websocket_is_tunnelled_and_counts_for_its_whole_life(tmp_path: Path) -> None:
     """After 101 bytes pass both ways untouched, and the unit of load is held until the end."""
     with http_world(tmp_path, limits={"hard_limit": 1}) as world:
@@ -265,9 +277,11 @@ def test_responses_without_a_body_do_not_wait_for_one(world: World) -> None:
     assert world.untouched()
 
 
-def test_old_clients_get_plain_bodies(world: World) -> None:
-    """An HTTP/1.0 client gets the data of chunks, without interim responses, ended by the close."""
-    client = world.client("GET / HTTP/1.0\r\n\r\n")
+@pytest.mark.parametrize("fields", ["", "Connection: keep-alive\r\n"])
+def test_old_clients_get_plain_bodies(world: World, fields: str) -> None:
+    """An HTTP/1.0 client gets the data of chunks, without interim responses, ended by the close
+    though it would have gone on."""
+    client = world.client(f"GET / HTTP/1.0\r\n{fields}\r\n")
     app = world.accept()
     assert "\r\nHost: [fdaa:0:1:0:1::2]\r\n" in app.head()
     app.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -289,6 +289,7 @@ mod tests {
             "1\r\na\r0",
             "1;a\nb\r\n",
             "1;\x01\r\n",
+            "1;\x7f\r\n",
             "1\rX",
             ";\r\n",
             "0\r\nA b\n\r\n",
@@ -309,5 +310,16 @@ mod tests {
         assert!(all(many.as_bytes()).is_err());
         let trailers = format!("0\r\nA: {}", "x".repeat(MAX_TRAILERS));
         assert!(all(trailers.as_bytes()).is_err());
+    }
+
+    /// What a bound is for is one line, or one section however it comes.
+    #[test]
+    fn bounds_begin_again_and_hold_in_pieces() {
+        assert!(all(&b"a;b\r\n0123456789\r\n".repeat(40)).is_ok());
+        let mut scanner = ChunkedScanner::default();
+        let first = format!("0\r\nA: {}", "x".repeat(MAX_TRAILERS / 2));
+        assert!(scanner.scan(first.as_bytes(), None).is_ok());
+        let second = format!("{}\r\n\r\n", "x".repeat(MAX_TRAILERS / 2));
+        assert!(scanner.scan(second.as_bytes(), None).is_err());
     }
 }

@@ -268,8 +268,34 @@ mod tests {
         );
     }
 
+    /// A path is one of a request line; the names of the proxy are its own in any spelling.
+    #[test]
+    fn what_may_be_changed() {
+        assert!(HeadChange::is_path("/a?b") && HeadChange::is_path("/"));
+        for bad in ["", "a", "/a#b", "/a b", "/\u{e4}", "/a\r\n"] {
+            assert!(!HeadChange::is_path(bad), "{bad}");
+        }
+        for theirs in ["Fly-New", "fly_new", "VIA", "Content_Length", "te"] {
+            assert_eq!(
+                HeadChange::of_field(theirs, "a"),
+                HeadChange::NotTheirs,
+                "{theirs}"
+            );
+        }
+        assert_eq!(HeadChange::of_field("Flying", "a"), HeadChange::Fine);
+    }
+
     #[test]
     fn a_head_does_not_outgrow_its_bounds() {
+        let many: Vec<_> = (0..=MAX_FIELDS)
+            .map(|at| (format!("a{at}"), String::new()))
+            .collect();
+        let edit = HeadEdit {
+            set: &many,
+            ..HeadEdit::default()
+        };
+        let edited = FinishedHead::new(HEAD).write_edited(edit, &mut Vec::new());
+        assert_eq!(edited, Err(HeadTooLarge));
         let set = vec![("a".to_owned(), "x".repeat(MAX_HEAD / 8)); 9];
         let edit = HeadEdit {
             set: &set,

@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn fields_of_the_head_do_not_pass() {
         let mut out = Vec::new();
-        let section = b"Checksum: 1\r\nContent-Length: 5\r\nFly-Client-IP: ::1\r\nhost: x\r\nX_Forwarded_For: y\r\nCookie: c\r\n\r\n";
+        let section = b"Checksum: 1\r\nContent-Length: 5\r\nFly-Client-IP: ::1\r\nhost: x\r\nX_Forwarded_For: y\r\nCookie: c\r\nSet-Cookie: c\r\n\r\n";
         assert_eq!(write_trailers(section, &mut out), Ok(()));
         assert_eq!(out, b"Checksum: 1\r\n\r\n");
     }

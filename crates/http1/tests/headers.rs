@@ -411,6 +411,56 @@ fn interim_and_switching_responses_pass_bare() {
     assert_eq!(respond(switching, &GET, &policy), Ok(expected));
 }
 
+/// An empty value is no hop, and adds none.
+#[test]
+fn an_empty_list_of_hops_is_none() {
+    let sent = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For:\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n";
+    let hops = "\r\nX-Forwarded-For: 1.1.1.1, fdaa:0:1::5, fdaa:0:1::7\r\n";
+    assert!(request(sent).contains(hops));
+}
+
+/// A client of HTTP/1.0 has to ask for more requests, and `close` counts for more than that.
+#[test]
+fn who_wants_more_requests() {
+    for (version, option, more) in [
+        ("1.0", "", false),
+        ("1.0", "keep-alive", true),
+        ("1.0", "keep-alive, close", false),
+        ("1.1", "", true),
+        ("1.1", "close", false),
+    ] {
+        let head = format!("GET / HTTP/{version}\r\nHost: a\r\nConnection: {option}\r\n\r\n");
+        let mut slots = FieldSlots::new();
+        let head = RequestHead::parse(head.as_bytes(), &mut slots).unwrap();
+        assert_eq!(head.facts.keep_alive, more, "{version} {option}");
+    }
+}
+
+/// Going over to HTTP/2 is asked for in full, and not with a body.
+#[test]
+fn when_h2c_is_asked_for() {
+    let settings = "HTTP2-Settings: AAMAAABk\r\n";
+    let fine = format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n{settings}");
+    let asks = |fields: &str| {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let mut slots = FieldSlots::new();
+        let head = RequestHead::parse(head.as_bytes(), &mut slots).unwrap();
+        head.asks_for_h2c()
+    };
+    assert!(asks(&fine));
+    for other in [
+        fine.replace(", HTTP2-Settings", ""),
+        fine.replace("Upgrade, ", ""),
+        fine.replace("h2c", "h2"),
+        fine.replace(settings, ""),
+        fine.replace(settings, &settings.repeat(2)),
+        format!("{fine}Content-Length: 1\r\n"),
+        format!("{fine}Transfer-Encoding: chunked\r\n"),
+    ] {
+        assert!(!asks(&other), "{other}");
+    }
+}
+
 /// Twelve fields may be listed in `Connection`, and none of them passes; a head that lists more is refused.
 #[test]
 fn few_fields_are_listed() {

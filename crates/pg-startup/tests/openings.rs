@@ -57,7 +57,9 @@ fn refuses_what_is_no_beginning() {
     let long = u32::try_from(MAX_PACKET).unwrap() + 1;
     for bytes in [
         b"GE".to_vec(),
+        vec![0, 1],
         packet(80_877_103, b"x"),
+        packet(80_877_104, b"x")[..8].to_vec(),
         packet(80_877_102, &[1; 7]),
         packet(80_877_102, &[1; 261]),
         packet(2 << 16, b"\0"),

@@ -152,6 +152,38 @@ mod tests {
         }
     }
 
+    /// Lists and a path have bounds.
+    #[test]
+    fn nothing_is_without_bounds() {
+        let list = |one: &str, count| vec![one; count].join(",");
+        let field = r#"{"name":"a","value":"b"}"#;
+        for (most, body) in [
+            (
+                16,
+                &(|count| format!(r#"{{"region":"{}"}}"#, list("a", count)))
+                    as &dyn Fn(usize) -> String,
+            ),
+            (64, &|count| {
+                format!(
+                    r#"{{"transform":{{"delete_headers":[{}]}}}}"#,
+                    list(r#""a""#, count)
+                )
+            }),
+            (64, &|count| {
+                format!(
+                    r#"{{"transform":{{"set_headers":[{}]}}}}"#,
+                    list(field, count)
+                )
+            }),
+            (8192, &|count| {
+                format!(r#"{{"transform":{{"path":"/{}"}}}}"#, "a".repeat(count - 1))
+            }),
+        ] {
+            assert!(parse(body(most).as_bytes()).is_ok(), "{most}");
+            assert!(parse(body(most + 1).as_bytes()).is_err(), "{most}");
+        }
+    }
+
     /// Each is refused, with a sentence that names what is wrong.
     #[test]
     fn what_cannot_be_read_is_named() {

@@ -176,6 +176,9 @@ fn refuses_wrong_lengths() {
         broken[at] = broken[at].wrapping_add(1);
         assert!(client_hello(&records(&broken, 100)).is_err(), "{at}");
     }
+    let mut longer = [&whole[..], &[0]].concat();
+    longer[3] += 1;
+    assert!(client_hello(&records(&longer, 100)).is_err());
 }
 
 proptest! {
