@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FUZZ_TARGETS := $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_SECONDS ?= 60
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 .DEFAULT_GOAL := help
@@ -29,6 +31,11 @@ check: setup ## formatting, linters and types, in both languages
 bench: setup ## measure wake-up, added latency and ten thousand sleepers; prints a table
 	$(BIN)/python benches/run.py
 
+fuzz: ## every fuzz target for FUZZ_SECONDS (60) with cargo-fuzz and a nightly compiler; what is found is in fuzz/target/found
+	cargo +nightly fuzz build
+	@for target in $(FUZZ_TARGETS); do mkdir -p fuzz/target/found/$$target && cargo +nightly fuzz run $$target \
+		fuzz/target/found/$$target fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
 docs: setup ## regenerate the pages that are made from code
 	$(BIN)/python scripts/gen_cli_docs.py
 	$(BIN)/python scripts/gen_access_docs.py
@@ -50,4 +57,4 @@ $(BIN)/roost-proxy: $(VENV)/.python pyproject.toml $(RUST_SOURCES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: help setup demo test check bench docs clean
+.PHONY: help setup demo test check bench fuzz docs clean
