@@ -553,13 +553,17 @@ def test_a_machine_that_refuses_is_503(tmp_path: Path) -> None:
 
 
 def test_force_https_redirects(tmp_path: Path) -> None:
-    """Each plaintext request is sent to https, the connection stays, no Machine is touched."""
+    """Each plaintext request is sent to https, the connection stays, no Machine is touched; one
+    with a body is the last, since nobody reads that."""
     with http_world(tmp_path, port={"force_https": True}) as world:
         client = world.client(get("/a?b") + get("/c"))
         assert "\r\nLocation: https://a.flycast/a?b\r\n" in client.answer()[0]
         head = client.answer()[0]
         assert head.startswith("HTTP/1.1 301 ")
         assert "\r\nLocation: https://a.flycast/c\r\n" in head
+        client.send(post(f"Content-Length: {len(get())}\r\n", get()))
+        assert "\r\nConnection: close\r\n" in client.answer()[0]
+        assert client.rest() == b""
         assert world.untouched()
 
 

@@ -538,6 +538,18 @@ def test_a_redirect_names_the_port_that_has_tls(web: TlsWorld) -> None:
         assert f"location: {wanted}\r\n" in head.lower()
 
 
+def test_who_came_by_tls_is_sent_nowhere(web: TlsWorld) -> None:
+    """`force_https` of a port with `tls` is kept by itself."""
+    web.issue()
+    web.put_machine(HTTPS | {"force_https": True})
+    peer = Peer(web.call())
+    peer.send(get())
+    with web.accept() as inside:
+        Peer(inside).head()
+        inside.sendall(ok("yes").encode())
+        assert peer.answer()[1] == b"yes"
+
+
 def test_a_released_address_ends_tls(web: TlsWorld) -> None:
     """Connections inside TLS end with their address, handshakes too."""
     web.issue()
