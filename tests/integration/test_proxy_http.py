@@ -672,3 +672,25 @@ def test_a_client_that_stalls_in_its_body_gets_408(tmp_path: Path) -> None:
         app.head()
         assert client.rest().startswith(b"HTTP/1.1 408 ")
         assert b"abc" == app.rest()
+
+
+def test_a_connection_that_waits_owns_no_buffer(world: World) -> None:
+    """What its last request needed (here 20 KiB) is not kept for the next: there may be very many
+    connections that wait.
+    """
+    apps: list[Peer] = []
+
+    def served() -> None:
+        client = world.client(get("/", f"X-A: {'a' * 6000}\r\n"))
+        apps[:] = apps or [world.accept()]
+        apps[0].head()
+        apps[0].send(ok("b" * 5000))
+        client.answer()
+
+    for _ in range(20):
+        served()
+    before = world.memory()
+    for _ in range(400):
+        served()
+    world.counted("connections", 420)
+    assert world.memory() - before < 400 * 16 * 1024

@@ -77,11 +77,17 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 self.manner.times.head
             };
             let read = std::future::poll_fn(|cx| {
+                if waiting {
+                    self.rise();
+                }
                 if let Poll::Ready(read) = self.input.poll_fill(&mut self.reader, cx) {
                     return Poll::Ready(Some(read));
                 }
                 if waiting && self.worker.ends_at_once(self.target) {
                     return Poll::Ready(None);
+                }
+                if waiting {
+                    self.rest();
                 }
                 self.watchdog.poll_expired(cx, limit, None).map(|()| None)
             });
@@ -148,13 +154,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
             .forwarded
             .write_request(&head, &mut self.request);
         self.input.consume(end);
+        self.served = true;
         Ok(Head::Forward(facts))
     }
 
     /// Whether the client began with the preface of HTTP/2.
     fn speaks_http2(&self) -> bool {
-        let first = self.request.is_empty();
-        first && self.manner.may_switch && http2::begins(self.input.unread())
+        !self.served && self.manner.may_switch && http2::begins(self.input.unread())
     }
 
     /// Goes on in HTTP/2, with the request of these frames as its first one.

@@ -1,5 +1,6 @@
 //! One client connection: what lives as long as it does.
 
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(super) struct Session<'a, R, W> {
     pub(super) manner: &'a Manner,
     /// The content coding that the latest request takes.
     pub(super) coding: Option<Coding>,
+    /// There was a request.
+    pub(super) served: bool,
 }
 
 /// What holds for all requests of a connection.
@@ -132,6 +135,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
             watchdog: Watchdog::new(manner.times.idle.min(manner.times.head)),
             manner,
             coding: None,
+            served: false,
         }
     }
 
@@ -152,13 +156,12 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
                 Next::End(ending) => Over::End(ending),
                 Next::Http2(opening) => Over::Http2(opening),
             };
-            self.give_buffers();
+            self.rest();
             return over;
         }
     }
 
-    /// Gives back memory that most requests do not need. Of the latest one something is left, which tells that
-    /// there was one.
+    /// Gives back memory that most requests do not need.
     fn shrink(&mut self) {
         self.input.shrink();
         self.answer.shrink();
@@ -169,20 +172,25 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'a, R, W> {
         self.room = None;
     }
 
-    fn give_buffers(self) {
-        let Self {
-            input,
-            output,
-            request,
-            answer,
-            ..
-        } = self;
+    /// Owns no buffer any more: of connections that wait for a request there may be very many.
+    pub(super) fn rest(&mut self) {
         stash::give(Buffers {
-            input,
-            output,
-            request,
-            answer,
+            input: mem::take(&mut self.input),
+            output: mem::take(&mut self.output),
+            request: mem::take(&mut self.request),
+            answer: mem::take(&mut self.answer),
         });
+    }
+
+    /// Has buffers again, if it rested.
+    pub(super) fn rise(&mut self) {
+        if self.input.capacity() == 0 {
+            let buffers = stash::take();
+            self.input = buffers.input;
+            self.output = buffers.output;
+            self.request = buffers.request;
+            self.answer = buffers.answer;
+        }
     }
 }
 
