@@ -106,6 +106,50 @@ def test_a_woken_machine_is_checked_at_once(world: Checked) -> None:
     assert world.result("m1", "passing")["output"].endswith(": 200 OK: ok")
 
 
+def came_up(world: Checked, name: str, address: str, **more: object) -> None:
+    """Puts a Machine that has just started, with one check."""
+    checks = [check(**more)]
+    for state in ("starting", "started"):
+        world.machine(name, address, state, service_checks=checks)
+
+
+def test_nobody_asks_before_the_grace_period_is_over(world: Checked) -> None:
+    """A Machine that has just started is not checked before, when no call waits for it."""
+    patient, address = world.serve("m1")
+    other, other_address = world.serve("m2")
+    came_up(world, "m1", address, grace_ms=3_600_000)
+    came_up(world, "m2", other_address)
+    world.result("m2", "passing")
+    other.check = SICK
+    world.result("m2", "critical")
+    assert patient.checks == 0
+
+
+@pytest.mark.parametrize("grace_ms", [0, 3_600_000])
+def test_failing_early_is_not_yet(
+    stack: contextlib.ExitStack, tmp_path: Path, grace_ms: int
+) -> None:
+    """For a call that waits a Machine that fails is on its way up while its grace period lasts;
+    after that another one is woken.
+    """
+    world = Checked(stack, tmp_path)
+    server, address = world.serve("m1")
+    _, sleeping = world.serve("m2")
+    server.check = SICK
+    came_up(world, "m1", address, grace_ms=grace_ms)
+    world.machine("m2", sleeping, "stopped", service_checks=[check()])
+    with world.world.call(1) as caller:
+        caller.sendall(GET)
+        if grace_ms == 0:
+            world.control.event("wake", machine="m2")
+        else:
+            world.result("m1", "critical")
+            world.control.wait(lambda line: line["ev"] == "load" and line["waiting"] == {"a": 1})
+            assert not [line for line in world.control.events if line["ev"] == "wake"]
+        server.check = OK
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 def test_what_was_news_is_told_again(world: Checked) -> None:
     """After `tell` every result comes once more, and the wakes in flight: nobody may have listened
     when they were told first.

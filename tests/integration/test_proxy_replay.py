@@ -593,6 +593,11 @@ def test_a_replay_lends_nobody_a_name(tmp_path: Path) -> None:
         head = answered(first, ok())
         assert not values(head, "Fly-Src")
         client.answer()
+        client.send(get())
+        answered(first, replay("app=b;instance=b9;fallback=force_self"))
+        head = answered(first, ok())
+        assert len(values(head, "fly-replay-failed") + values(head, "Fly-Src")) == 2
+        client.answer()
         made.listeners["b1"].close()
 
 
@@ -654,6 +659,40 @@ def test_why_it_failed(site: Site, order: str, reason: str) -> None:
     (failed,) = values(answered(first, ok("home")), "fly-replay-failed")
     assert f";reason={reason};" in failed
     assert ("instance=b9;app=b;region=eu;" in failed) == (reason == "no_candidate")
+    assert client.answer()[1] == b"home"
+
+
+@pytest.mark.parametrize("fallback", ["force_self", "prefer_self"])
+def test_who_a_fallback_is_for(site: Site, fallback: str) -> None:
+    """`force_self` is the Machine that sent it or nobody, `prefer_self` another of its app too."""
+    site.target()
+    client, first = site.world.client(get()), site.world.accept()
+    first.head()
+    site.add("m2", "a")
+    site.world.control.call("del", kind="machine", id="m1")
+    first.send(replay(f"app=b;instance=b9;fallback={fallback}"))
+    if fallback == "force_self":
+        assert "m1" in refused(client, "PR02")
+        assert site.untouched("m2")
+        return
+    head = answered(site.at("m2"), ok("m2"))
+    assert values(head, "fly-preferred-instance-unavailable") == ["m1"]
+    assert "app=b" in values(head, "fly-replay-failed")[0]
+    assert client.answer()[1] == b"m2"
+
+
+def test_a_fallback_has_time_of_its_own(site: Site) -> None:
+    """The time of a replay is over when its fallback begins, which may wake a Machine."""
+    site.target(state="stopped")
+    client, first = site.world.client(get()), site.world.accept()
+    first.head()
+    own = machine("m1", "a", "127.0.0.2", "stopped", port=HTTP, limits={"type": "requests"})
+    site.world.control.put("machine", own)
+    first.send(replay("app=b;timeout=20ms;fallback=force_self"))
+    site.world.control.event("wake", machine="m1")
+    site.world.control.put("machine", {**own, "state": "started"})
+    head = answered(site.world.accept(), ok("home"))
+    assert "reason=timeout" in values(head, "fly-replay-failed")[0]
     assert client.answer()[1] == b"home"
 
 
@@ -747,6 +786,32 @@ def test_by_path_past_the_memory(site: Site) -> None:
     assert not values(answered(first, replay("app=b")), "fly-replay-cache-status")
     assert values(answered(second, ok()), "fly-replay-cache-status") == ["bypass"]
     client.answer()
+
+
+def test_only_the_first_word_of_the_called_app_is_remembered(site: Site) -> None:
+    """Not what it says of a request that was replayed, nor what a remembered target says, though
+    that is of the same app.
+    """
+    site.target()
+    site.add("m2", "a")
+    client = site.world.client(get("/p", "fly-force-instance-id: m1\r\n"))
+    first = site.world.accept()
+    answered(first, replay("instance=m1"))
+    answered(first, caching("app=b"))
+    target = site.at("b1")
+    answered(target, ok())
+    client.answer()
+    client.send(get("/p", "fly-force-instance-id: m1\r\n"))
+    answered(first, caching("instance=m2"))
+    second = site.at("m2")
+    answered(second, ok())
+    client.answer()
+    for _ in range(2):
+        client.send(get("/p"))
+        head = answered(second, caching("app=b"))
+        assert values(head, "fly-replay-cache-status") == ["hit"]
+        answered(target, ok())
+        client.answer()
 
 
 def test_the_target_takes_it_back(site: Site) -> None:

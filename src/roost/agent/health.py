@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roost.model.checks import CheckResult, CheckStatus
 from roost.proxyctl.client import Message
@@ -47,8 +47,8 @@ class HealthBoard:
         know: a check failed, or passes. Raises KeyError or ValueError for one that makes no sense.
         """
         machine, instance = str(event["machine"]), str(event["instance"])
-        new = {result.name: result for result in _results(event)}
         old = self.of(machine, instance)
+        new = {result.name: _since(old.get(result.name), result) for result in _results(event)}
         self._told[machine] = _Told(instance, {**old, **new})
         self._pulse.set()
         self._pulse = asyncio.Event()
@@ -63,6 +63,13 @@ def _results(event: Message) -> Iterator[CheckResult]:
             output=str(told["output"]),
             at=int(told["at"]),
         )
+
+
+def _since(old: CheckResult | None, new: CheckResult) -> CheckResult:
+    """The result, with the time since when it is so: a new proxy counts from its own first run."""
+    if old is None or old.status is not new.status:
+        return new
+    return replace(new, at=min(old.at, new.at))
 
 
 def _is_news(old: CheckResult | None, new: CheckResult) -> bool:

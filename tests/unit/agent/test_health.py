@@ -11,9 +11,11 @@ from roost.agent.health import HealthBoard
 from roost.model.checks import CheckStatus
 
 
-def told(status: str, output: str = "why", *, name: str = "web", instance: str = "1") -> Any:
+def told(
+    status: str, output: str = "why", *, name: str = "web", instance: str = "1", at: int = 7
+) -> Any:
     """A `checks` event of Machine m."""
-    result = {"name": name, "status": status, "output": output, "at": 7}
+    result = {"name": name, "status": status, "output": output, "at": at}
     return {"ev": "checks", "machine": "m", "instance": instance, "results": [result]}
 
 
@@ -47,6 +49,20 @@ def test_results_are_of_one_version() -> None:
     assert list(board.of("m", "2")) == ["web"]
     board.forget("m")
     assert board.of("m", "2") == {}
+
+
+def test_the_time_is_that_of_the_change() -> None:
+    """A new proxy's first run changes nothing where the status is what it was."""
+    board = HealthBoard()
+    for status, at, since in [
+        ("passing", 5, 5),
+        ("passing", 9, 5),
+        ("critical", 11, 11),
+        ("critical", 12, 11),
+        ("passing", 13, 13),
+    ]:
+        board.take(told(status, at=at))
+        assert board.of("m", "1")["web"].at == since
 
 
 def test_a_status_that_is_none_changes_nothing() -> None:
