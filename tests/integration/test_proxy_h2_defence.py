@@ -112,6 +112,10 @@ def test_floods_of_a_machines_frames_end_its_connection(world: World, frame: byt
     app = accept(world)
     app.accept()
     assert any(not goes_on(app, frame * 100, answered=True) for _ in range(100))
+    line = world.control.event("log", code="PU02")
+    while "ended for what the Machine sent" not in line["message"]:
+        line = world.control.event("log", code="PU02")
+    assert line["machine"] == "m1"
 
 
 def test_chunk_lines_of_one_upload_take_no_room_from_others(world: World) -> None:

@@ -129,6 +129,20 @@ pub(crate) struct ConnectError {
     pub(crate) refused: bool,
 }
 
+/// A Machine, for what is to be said of it in its app's log when no unit is held.
+pub(crate) struct Whose {
+    shared: Arc<Shared>,
+    machine: Arc<Machine>,
+}
+
+impl Whose {
+    /// Writes a line with a code of Fly's.
+    pub(crate) fn log(&self, code: &str, message: &str) {
+        let Self { shared, machine } = self;
+        shared.log(&machine.app, Some(&machine.id), code, message, None);
+    }
+}
+
 /// One unit of load on one service of a Machine. Dropping it gives the unit back.
 pub(crate) struct Slot {
     worker: Rc<Worker>,
@@ -154,6 +168,14 @@ impl Slot {
 
     fn value(&self) -> &Machine {
         &self.grant.machine
+    }
+
+    /// For what is said of the Machine later.
+    pub(crate) fn whose(&self) -> Whose {
+        Whose {
+            shared: self.worker.shared.clone(),
+            machine: self.grant.machine.clone(),
+        }
     }
 
     /// The Machine as it was when the unit was taken.

@@ -4,6 +4,7 @@
 //! frame is wrong, after requests were given to it. So its first frame is waited for.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
@@ -20,7 +21,7 @@ use super::carried::Carried;
 use super::meter::Side;
 use super::peers::{Peer, PeerError};
 use super::wire::{Seen, Wire};
-use crate::route::Slot;
+use crate::route::{Slot, Whose};
 
 /// Streams of a connection: clients that do not take their responses must not hold up the others on it.
 pub(super) const MAX_STREAMS: u32 = 128;
@@ -56,6 +57,7 @@ pub(super) async fn open(slot: &Slot, patience: Duration) -> Result<Peer, PeerEr
     let (tell, told) = oneshot::channel();
     let driver = Driver {
         connection,
+        whose: slot.whose(),
         seen: seen.clone(),
         carried: Rc::downgrade(&carried),
         greeted: Some(tell),
@@ -97,6 +99,7 @@ fn builder() -> Builder {
 /// Does what a connection is there for.
 struct Driver {
     connection: Connection<Wire<TcpStream>, Bytes>,
+    whose: Whose,
     seen: Rc<Seen>,
     carried: Weak<Carried>,
     greeted: Option<oneshot::Sender<()>>,
@@ -112,13 +115,15 @@ impl Driver {
     /// who uses it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection to a Machine in HTTP/2");
+            match ended {
+                Err(error) if error.is_library() => self.tell(&error),
+                Err(error) => tracing::debug!(%error, "a connection to a Machine in HTTP/2"),
+                Ok(()) => {}
             }
             return Poll::Ready(());
         }
         if let Some(reason) = self.seen.fault() {
-            tracing::debug!(%reason, "a Machine's frames in HTTP/2");
+            self.tell(&reason);
             return Poll::Ready(());
         }
         if self.seen.has_begun()
@@ -128,6 +133,16 @@ impl Driver {
             let _ = greeted.send(());
         }
         self.poll_abandoned(cx)
+    }
+
+    /// Says in the app's log why requests break off, unless none was sent yet: then they say it.
+    fn tell(&self, why: &dyn Display) {
+        if self.greeted.is_none() {
+            let message = format!(
+                "the connection in HTTP/2, and all requests on it, ended for what the Machine sent: {why}"
+            );
+            self.whose.log("PU02", &message);
+        }
     }
 
     /// Ready when nobody uses the connection and the Machine does not read its last words. The library wakes

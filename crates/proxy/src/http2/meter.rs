@@ -21,7 +21,7 @@ const BURST: u32 = 1000;
 /// Such frames per second that are forgotten.
 const PER_SECOND: u32 = 50;
 /// Such frames that may come for each head and each part of a body that was sent: room for its stream and for
-/// its connection, a PING, and new settings or the stream's end.
+/// its connection, a PING, and new settings. Streams are given up only as often as there was a head.
 const FOR_EACH: u32 = 4;
 
 /// Whose connection it is.
@@ -48,6 +48,8 @@ struct Useless {
     count: u32,
     /// How many more may come for what was sent.
     earned: u32,
+    /// How many streams more may be given up after a head was sent.
+    begun: u32,
     forgotten: Instant,
 }
 
@@ -66,6 +68,7 @@ impl Meter {
             useless: Useless {
                 count: 0,
                 earned: 0,
+                begun: 0,
                 forgotten: now,
             },
             fault: None,
@@ -87,8 +90,8 @@ impl Meter {
             } else if is_misfit(frame) {
                 Some(Reason::FRAME_SIZE_ERROR)
             } else {
-                let flood =
-                    side.is_too_much(frame) || (is_useless(frame) && useless.are_too_many(now));
+                let flood = side.is_too_much(frame)
+                    || (is_useless(frame) && useless.are_too_many(frame, now));
                 flood.then_some(Reason::ENHANCE_YOUR_CALM)
             };
             *fault = fault.or(found);
@@ -97,10 +100,13 @@ impl Meter {
 
     /// Takes in what was sent to the peer.
     pub(super) fn wrote(&mut self, bytes: &[u8]) {
-        let earned = &mut self.useless.earned;
+        let Useless { earned, begun, .. } = &mut self.useless;
         self.ours.pass(bytes, |frame, _| {
             if matches!(frame.kind, DATA | HEADERS) {
                 *earned = earned.saturating_add(FOR_EACH);
+            }
+            if frame.kind == HEADERS {
+                *begun = begun.saturating_add(1);
             }
         });
     }
@@ -135,9 +141,13 @@ impl Side {
 
 impl Useless {
     /// Counts one more.
-    fn are_too_many(&mut self, now: Instant) -> bool {
-        if self.earned > 0 {
-            self.earned -= 1;
+    fn are_too_many(&mut self, frame: Frame, now: Instant) -> bool {
+        let allowed = match frame.kind {
+            RST_STREAM => &mut self.begun,
+            _ => &mut self.earned,
+        };
+        if *allowed > 0 {
+            *allowed -= 1;
             return false;
         }
         let passed = now.duration_since(self.forgotten);
@@ -228,6 +238,23 @@ mod tests {
             }
         }
         assert_eq!((meter.useless.count, meter.fault()), (1, None));
+    }
+
+    /// What was sent of bodies allows nobody to give up streams whose heads were not sent.
+    #[test]
+    fn streams_are_given_up_as_often_as_they_were_answered() {
+        let now = Instant::now();
+        let mut meter = begun(now);
+        for _ in 0..BURST {
+            meter.wrote(&frame(0, 0, 1));
+            meter.wrote(&frame(1, 4, 1));
+            meter.read(&frame(3, 0, 4), now);
+        }
+        assert_eq!((meter.useless.count, meter.fault()), (1, None));
+        for _ in 0..BURST {
+            meter.read(&frame(3, 0, 4), now);
+        }
+        assert_eq!(meter.fault(), Some(Reason::ENHANCE_YOUR_CALM));
     }
 
     /// Neither an answer to settings nor anything else may be first.
