@@ -77,6 +77,54 @@ def test_clients_of_http1_are_served_by_a_machine_that_speaks_http2(world: World
     assert client.answer()[1] == b"ok"
 
 
+def test_responses_without_a_body_say_no_more_than_the_machine(world: World) -> None:
+    """To a HEAD, and with 204 or 304, the length is the Machine's or none; else the end is told."""
+    client = world.client()
+    app: H2Peer | None = None
+    length = [("content-length", "7")]
+    for method, status, sent, told in (
+        ("HEAD", "200", [], None),
+        ("HEAD", "200", length, "7"),
+        ("GET", "204", [], None),
+        ("GET", "304", [], None),
+        ("GET", "304", length, "7"),
+        ("GET", "200", [], "0"),
+    ):
+        client.send(f"{method} / HTTP/1.1\r\nHost: a.flycast\r\n\r\n")
+        app = app or accept(world)
+        stream, request = app.accept()
+        assert request[":method"] == method
+        app.answer(stream, [(":status", status), *sent])
+        head = client.head().lower()
+        assert head.startswith(f"http/1.1 {status} ")
+        lines = [line for line in head.split("\r\n") if line.startswith("content-length: ")]
+        assert lines == ([] if told is None else [f"content-length: {told}"])
+        assert "transfer-encoding" not in head
+
+
+@pytest.mark.parametrize("end", ["stream", "connection"])
+def test_a_response_that_breaks_off_is_not_taken_for_a_whole_one(world: World, end: str) -> None:
+    """Whether the Machine resets the stream or loses the connection, no client sees an end."""
+    old, new = world.client(get()), H2Peer(world.client())
+    app = accept(world)
+    first, _ = app.accept()
+    fetched = new.fetch()
+    second, _ = app.accept()
+    for stream in (first, second):
+        app.answer(stream, OK, b"half", more=True)
+    assert old.until(b"half").endswith(b"\r\n4\r\nhalf")
+    new.until(lambda: new.streams[fetched].body == b"half")
+    if end == "stream":
+        app.reset(first, 2)
+        app.reset(second, 2)
+    else:
+        app.peer.close()
+    with pytest.raises(ConnectionResetError):
+        assert old.rest() == b"unreachable"
+    response = new.response(fetched)
+    assert (response.reset, response.ended) == (2, False)
+
+
 def test_requests_of_all_clients_share_a_connection_to_the_machine(world: World) -> None:
     """Streams of several clients run side by side on one connection, opened once."""
     clients = [H2Peer(world.client()) for _ in range(2)]

@@ -167,6 +167,18 @@ def test_a_reset_stream_gives_its_unit_back_and_ends_the_machines_request(tmp_pa
         world.queued(0)
 
 
+def test_a_request_that_breaks_off_is_not_taken_for_a_whole_one(world: World) -> None:
+    """A body in chunks whose stream is reset has no last chunk, a known one is too short."""
+    client = H2Peer(world.client())
+    for more in ((), (("content-length", "9"),)):
+        stream = client.request(request_fields("/", *more, method="POST"), b"half", more=True)
+        app = world.accept()
+        app.head()
+        app.until(b"half")
+        client.reset(stream)
+        assert app.rest() == (b"" if more else b"\r\n")
+
+
 def test_a_stream_that_is_given_up_waits_no_more(tmp_path: Path) -> None:
     """Also one with more of a body than is read ahead leaves the queue when it is reset."""
     with http_world(tmp_path, limits={"hard_limit": 1}) as world:
