@@ -97,6 +97,17 @@ def test_others_pass_untouched(world: World, asked: str, fields: str, body: str)
     assert body.encode() == client.take(len(body))
 
 
+def test_an_old_client_gets_what_was_sent(world: World) -> None:
+    """HTTP/1.0 has no chunks for a body whose length is not known beforehand."""
+    with world.client(f"GET / HTTP/1.0\r\n{GZIP}\r\n") as client, world.accept() as app:
+        app.head()
+        app.send(ok(TEXT, TYPE))
+        head = client.head()
+        assert f"\r\nContent-Length: {len(TEXT)}\r\n" in head
+        assert "gzip" not in head
+        assert client.rest() == TEXT.encode()
+
+
 def test_a_stream_is_not_held_back(world: World) -> None:
     """Each line can be read when the Machine has sent it, long before the body's end."""
     client = world.client(get("/", GZIP))

@@ -389,6 +389,20 @@ def test_a_client_that_leaves_the_queue_is_not_served(tmp_path: Path) -> None:
         assert b"2" == stayer.answer()[1]
 
 
+@pytest.mark.parametrize("client_breaks", [False, True])
+def test_a_tunnel_that_breaks_off_is_never_ended_cleanly(world: World, client_breaks: bool) -> None:
+    """What one side of an upgraded connection resets is a reset for the other."""
+    client = world.client(get("/", "Connection: Upgrade\r\nUpgrade: x\r\n"))
+    app = world.accept()
+    app.head()
+    app.send("HTTP/1.1 101 Up\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nabc")
+    client.until(b"abc")
+    breaks, sees = (client, app) if client_breaks else (app, client)
+    breaks.reset()
+    with pytest.raises(ConnectionResetError):
+        sees.rest()
+
+
 @pytest.mark.parametrize(
     "begin",
     [

@@ -105,6 +105,16 @@ def test_gssapi_is_declined_first(pg: TlsWorld) -> None:
     assert Peer(pg.accept()).take(len(startup())) == startup()
 
 
+def test_gssapi_is_declined_once(pg: TlsWorld) -> None:
+    """Who asks again is not answered: the connection ends."""
+    sock = pg.plain(PORT)
+    sock.sendall(GSSENC_REQUEST)
+    assert sock.recv(9) == b"N"
+    sock.sendall(GSSENC_REQUEST)
+    assert Peer(sock).rest() == b""
+    assert "twice" in pg.code("PT04")["message"]
+
+
 def test_direct_tls(pg: TlsWorld) -> None:
     """A client may begin with TLS when it says `postgresql` by ALPN, and not without."""
     sock = pg.call(PORT, alpn=["postgresql"])

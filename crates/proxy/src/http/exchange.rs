@@ -434,6 +434,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<'_, R, W> {
                 absorbing(stream, self.tunnel_over(from, to)).await
             }
         };
+        if ending == Ending::Reset {
+            link.reset();
+        }
         drop(slot);
         Next::End(ending)
     }

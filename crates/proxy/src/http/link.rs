@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use super::pool::Place;
 use super::refusal::Refusal;
+use crate::client;
 use crate::http2::{MachineStream, Patience, PeerError};
 use crate::route::{ConnectError, Slot};
 use crate::worker::Worker;
@@ -93,6 +94,13 @@ impl Link {
         match &self.stream {
             MachineSide::Http1(_) => repeatable,
             MachineSide::Http2(stream) => stream.borrow().may_send_again(repeatable),
+        }
+    }
+
+    /// Ends what broke off, so that the Machine does not take it for a whole. A stream that is dropped says so.
+    pub(super) fn reset(self) {
+        if let MachineSide::Http1(stream) = self.stream {
+            client::reset(stream);
         }
     }
 
