@@ -255,8 +255,8 @@ def as_a_stranger(folder: Path, name: str, line: bytes) -> str:
 
 
 def test_another_user_takes_nothing(stage: Handovers) -> None:
-    """A process of another user that got at the socket gets no word and no sockets; the proxy
-    serves on, and hands over to one of its own.
+    """A process of another user that got at a socket gets no word and no sockets, and puts no agent
+    out; the proxy serves on, and hands over to one of its own.
     """
     listener = one_machine(stage)
     elder = stage.start(standby=False)
@@ -268,6 +268,10 @@ def test_another_user_takes_nothing(stage: Handovers) -> None:
     hand.chmod(0o666)
     nothing = ("(b'', [], ", "ConnectionResetError", "BrokenPipeError")
     assert as_a_stranger(stage.folder, hand.name, take).startswith(nothing)
+    elder.socket.chmod(0o666)
+    stop = b'{"seq":1,"op":"stop","grace_ms":0}\n'
+    assert as_a_stranger(stage.folder, elder.socket.name, stop).startswith(nothing)
+    assert elder.stats()["machines"] == 1
     talk(stage, listener)
     assert take_over(stage.start(), elder) == 10
 

@@ -10,4 +10,4 @@ mod socket;
 
 pub(crate) use apply::settled;
 pub(crate) use server::{Signals, serve};
-pub(crate) use socket::bind;
+pub(crate) use socket::{bind, must_be_ours};

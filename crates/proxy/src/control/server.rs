@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::control::apply::settled;
 use crate::control::session::Session;
+use crate::control::socket::must_be_ours;
 use crate::control::{apply, report};
 use crate::handover;
 use crate::phase::Turn;
@@ -118,8 +119,9 @@ async fn exchange(session: &mut Option<Session>) -> io::Result<()> {
 
 impl Server {
     fn accepted(&mut self, accepted: io::Result<(UnixStream, tokio::net::unix::SocketAddr)>) {
+        let accepted = accepted.and_then(|(stream, _)| must_be_ours(&stream).map(|()| stream));
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 self.generation += 1;
                 self.session = Some(Session::new(stream, self.shared.phase.role()));
                 self.shared.heard.store(true, Ordering::Relaxed);

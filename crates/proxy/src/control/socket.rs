@@ -24,3 +24,14 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
+
+/// An error unless the other end is a process of the same user. The socket's mode says so already; it may
+/// have been changed.
+pub(crate) fn must_be_ours(stream: &tokio::net::UnixStream) -> io::Result<()> {
+    let peer = stream.peer_cred()?.uid();
+    if peer != rustix::process::geteuid().as_raw() {
+        let message = format!("a process of user {peer} is not served");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    Ok(())
+}

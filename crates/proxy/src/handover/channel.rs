@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use crate::control::must_be_ours;
+
 /// Unsent bytes from which on the other side is taken for dead.
 const GIVE_UP: usize = 64 << 20;
 
@@ -30,11 +32,7 @@ pub(super) struct Channel {
 impl Channel {
     /// A conversation with a process of the same user; nobody else may have one.
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
-        let peer = stream.peer_cred()?.uid();
-        if peer != rustix::process::geteuid().as_raw() {
-            let message = format!("a process of user {peer} may not take over");
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-        }
+        must_be_ours(&stream)?;
         Ok(Self {
             stream,
             reader: LineReader::new(),
