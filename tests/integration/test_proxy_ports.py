@@ -102,6 +102,22 @@ def test_a_range_is_one_listener(stage: Stage) -> None:
     assert all(refused(stage, 2, port) for port in (81, FIRST - 1, LAST + 1))
     stage.control.put("machine", machine("m1", "a", stage.ip4, ports=[]))
     assert all(refused(stage, 2, port) for port in (FIRST, 12_345, LAST))
+    assert stage.rules() == ""
+
+
+def test_ranges_follow_a_network_to_another_namespace(stage: Stage) -> None:
+    """A router that was made anew gets the rules, and callers are heard there."""
+    stage.control.put("machine", machine("m1", "a", stage.ip4, port=RANGE))
+    before = stage.rules()
+    with contextlib.ExitStack() as stack:
+        anew = World(stack)
+        stage.control.put("network", network(str(anew.router)))
+        assert call_inside(anew.router, lambda: nft.listing(RANGES_TABLE)) == before != ""
+        ip4, inside = anew.add_machine()
+        assert ip4 == stage.ip4
+        with served(anew.listen(inside), echo), anew.call(2, 12_345) as caller:
+            caller.sendall(b"x")
+            assert caller.recv(1) == b"x"
 
 
 def test_ranges_meet_single_ports_and_each_other(stage: Stage) -> None:
@@ -202,6 +218,9 @@ def test_a_range_at_a_public_address_is_small(stage: Stage) -> None:
     reached = call_inside(stage.world.router, all_calls)
     assert [code == 0 for code in reached] == [True] * 3 + [False] * 3
     lines = [stage.control.event("log", code="RL01")["message"] for _ in range(2)]
+    assert stage.rules() == ""
+    stage.control.put("machine", machine("m1", "a", stage.ip4, ports=[]))
+    assert all(call_inside(stage.world.router, all_calls))
     assert sorted(lines) == [
         "nobody can call 192.0.2.7:10000-19999: a range at a public address has at most 256 ports",
         "nobody can call 192.0.2.7:6000-6249: its ranges have at most 1024 ports together",

@@ -633,3 +633,36 @@ def test_no_flow_goes_where_a_check_fails(stage: Stage) -> None:
             with stage.world.datagrams() as caller:
                 caller.sendto(b"x", HOST)
                 assert caller.recv(100) == b"1x"
+
+
+def test_connections_and_flows_share_the_room(tmp_path: Path) -> None:
+    """One source has half of the connections that open files allow, all together as many, flows
+    among them: nothing is accepted beyond, and a flow is told of.
+    """
+    with contextlib.ExitStack() as stack:
+        stage = stack.enter_context(staged(tmp_path, files=1100))
+        value = machine("m1", "a", stage.ip4)
+        udp = {"protocol": "udp", "internal_port": PORT, "ports": [{"port": PORT}]}
+        value["services"].append(udp)
+        stage.control.put("machine", value)
+        stack.enter_context(stage.world.listen(stage.inside))
+        most = stage.stats()["max_connections"]
+
+        def connects(host: str, many: int) -> None:
+            for _ in range(many):
+                stack.enter_context(stage.world.call(2, source=f"{MACHINES}{host}"))
+
+        connects("11:1", most // 2)
+        stage.await_stats(lambda now: now["connections"] == most // 2)
+        crowded = stack.enter_context(stage.world.call(2, source=f"{MACHINES}11:2"))
+        with pytest.raises(ConnectionResetError):
+            crowded.recv(1)
+        assert stage.control.event("log", code="RA03")["app"] == "a"
+        connects("12:1", most - most // 2)
+        stage.await_stats(lambda now: now["connections"] == most)
+        with stage.world.datagrams(source=f"{MACHINES}13:1") as caller:
+            caller.sendto(b"x", HOST)
+            line = stage.control.event("log", code="RU01")
+            assert "there are too many flows" in line["message"]
+        connects("13:1", 1)
+        assert stage.stats()["connections"] == most

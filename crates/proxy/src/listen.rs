@@ -3,6 +3,7 @@
 //! public. Every worker has its own socket at the same place, so the kernel spreads connections and each
 //! stays on its thread.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::io;
@@ -16,7 +17,7 @@ use roost_core::Place;
 use roost_wire::{Level, Name, Protocol};
 use socket2::TcpKeepalive;
 use tokio::net::TcpListener;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{AbortHandle, spawn_local, yield_now};
 
 use crate::applog::Text;
 use crate::dispatch::dispatch;
@@ -47,7 +48,11 @@ pub(crate) struct Listeners {
     worker: Rc<Worker>,
     mailbox: usize,
     networks: HashMap<Name, Open>,
+    ended: Ended,
 }
+
+/// Tasks that were told to end; their sockets are open until they are looked at once more.
+type Ended = Rc<RefCell<Vec<AbortHandle>>>;
 
 struct Open {
     netns: Arc<Netns>,
@@ -57,19 +62,27 @@ struct Open {
     public: bool,
     /// Looks again later at what could not be opened.
     retry: Option<Task>,
+    ended: Ended,
 }
 
-struct Task(AbortHandle);
+struct Task {
+    handle: AbortHandle,
+    ended: Ended,
+}
 
 impl Task {
-    fn spawn(task: impl Future<Output = ()> + 'static) -> Self {
-        Self(spawn_local(task).abort_handle())
+    fn spawn(ended: &Ended, task: impl Future<Output = ()> + 'static) -> Self {
+        Self {
+            handle: spawn_local(task).abort_handle(),
+            ended: ended.clone(),
+        }
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.0.abort();
+        self.handle.abort();
+        self.ended.borrow_mut().push(self.handle.clone());
     }
 }
 
@@ -80,6 +93,19 @@ impl Listeners {
             worker,
             mailbox,
             networks: HashMap::new(),
+            ended: Ended::default(),
+        }
+    }
+
+    /// Returns once whatever was to be closed is.
+    pub(crate) async fn closed(&self) {
+        loop {
+            self.ended.borrow_mut().retain(|task| !task.is_finished());
+            // A place with a thousand ports has more tasks than the runtime looks at in one go.
+            yield_now().await;
+            if self.ended.borrow().is_empty() {
+                return;
+            }
         }
     }
 
@@ -104,6 +130,7 @@ impl Listeners {
             dns: None,
             public: false,
             retry: None,
+            ended: self.ended.clone(),
         };
         let open = self.networks.entry(network.clone()).or_insert_with(new);
         let (wanted, public) = {
@@ -208,13 +235,16 @@ impl Open {
         if place.protocol != Protocol::Udp {
             let listeners = open_listeners(worker, &self.netns, at, mailbox)?.into_iter();
             let accept = |listener| accept_all(worker.clone(), network.clone(), public, listener);
-            return Ok(listeners.map(accept).map(Task::spawn).collect());
+            return Ok(listeners
+                .map(accept)
+                .map(|task| Task::spawn(&self.ended, task))
+                .collect());
         }
         let takers = Taker::all(worker, network, public, &self.netns, at, mailbox)?;
         Ok(takers
             .into_iter()
             .map(Taker::run)
-            .map(Task::spawn)
+            .map(|task| Task::spawn(&self.ended, task))
             .collect())
     }
 
@@ -242,7 +272,7 @@ impl Open {
 
     /// Has the network looked at later as a whole, once, however often it is asked for until then.
     fn look_again(&mut self, worker: &Rc<Worker>, network: &Name, mailbox: usize) {
-        let pending = |retry: &Task| !retry.0.is_finished();
+        let pending = |retry: &Task| !retry.handle.is_finished();
         if self.retry.as_ref().is_some_and(pending) {
             return;
         }
@@ -250,7 +280,7 @@ impl Open {
             return;
         };
         let network = network.clone();
-        self.retry = Some(Task::spawn(async move {
+        self.retry = Some(Task::spawn(&self.ended, async move {
             tokio::time::sleep(REOPEN_AFTER).await;
             mailbox.look_at(&network);
         }));

@@ -206,8 +206,7 @@ impl Worker {
             for release in &mail.released {
                 self.groups.release(release);
             }
-            // A listener closes when its task is next looked at, which is before us after this.
-            tokio::task::yield_now().await;
+            listeners.closed().await;
             for done in mail.done {
                 // It fails when nobody waits any more.
                 let _ = done.send(());
