@@ -515,6 +515,19 @@ def test_who_leaves_early(web: TlsWorld) -> None:
     assert not [line for line in web.control.events if line["ev"] == "log"]
 
 
+def test_who_leaves_while_a_certificate_is_awaited(web: TlsWorld) -> None:
+    """Nobody waits for it any more, and there is a line."""
+    hello = ssl.MemoryBIO()
+    half = web.context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname=NAME)
+    with pytest.raises(ssl.SSLWantReadError):
+        half.do_handshake()
+    peer = Peer(web.plain())
+    peer.send(hello.read())
+    web.control.event("certificate", app="web")
+    peer.reset()
+    assert "before its certificate came" in web.code("PT03")["message"]
+
+
 def test_slow_handshakes_end(tmp_path: Path) -> None:
     """Who takes too long before or in the middle of its ClientHello is closed."""
     with tls_world(tmp_path, tls_handshake_timeout_ms=100) as web:
