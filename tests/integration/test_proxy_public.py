@@ -552,3 +552,12 @@ def test_tls_ends_at_a_shared_address(outside: Outside, tmp_path: Path) -> None:
     with outside.call(SHARED4, 443, request) as client:
         assert client.answer()[0].startswith("HTTP/1.1 400")
     outside.expect_reset(SHARED4, 443, hello("nobody.example"))
+
+
+def test_a_certificate_for_callers_from_outside(outside: Outside) -> None:
+    """It is asked for of the app's own organization: that of the public network is none."""
+    secure = {"port": 443, "handlers": ["tls", "http"]}
+    address = MACHINES_IP4["two"]
+    outside.control.put("machine", machine("two", "two", address, ports=[HTTP, secure]))
+    outside.call(SHARED4, 443, hello("two.example"))
+    assert outside.control.event("certificate", app="two")["audience"] == "personal"
