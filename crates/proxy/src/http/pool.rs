@@ -146,3 +146,39 @@ impl Inner {
         !self.sweeping
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+
+    /// What was taken of a pool that has a connection to port 1 of the version `a` of a Machine.
+    async fn taken(instance: &str, internal_port: u16) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (opened, _accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (pool, machine) = (Pool::new(), Name::from("m"));
+        let place = |instance, internal_port| Place {
+            machine: &machine,
+            instance,
+            internal_port,
+        };
+        let (rest, first) = (Duration::from_secs(60), Name::from("a"));
+        pool.put(place(&first, 1), opened.unwrap(), rest);
+        pool.take(place(&Name::from(instance), internal_port))
+            .is_some()
+    }
+
+    /// A connection is used again for the same port of the same version of the Machine, and no other.
+    #[test]
+    fn a_connection_leads_to_one_place() {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().build_local(LocalOptions::default());
+        runtime.unwrap().block_on(async {
+            assert!(taken("a", 1).await);
+            assert!(!taken("b", 1).await && !taken("a", 2).await);
+        });
+    }
+}
