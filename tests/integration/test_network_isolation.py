@@ -273,6 +273,21 @@ async def test_errors_come_back_to_the_router(tmp_path: Path) -> None:
 
 
 @isolated
+async def test_each_datagram_is_refused(tmp_path: Path) -> None:
+    """Refusals have no bound in number: by them the proxy learns that nothing listens yet."""
+    async with network_driver(tmp_path) as driver:
+        one = await attached(driver, 1)
+        router = await driver.ensure_router(router_of(1, egress=False))
+        with socket_inside(router, socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect((str(one.ip4), 9))
+            for _ in range(200):
+                sock.send(b"nobody listens there")
+                with pytest.raises(ConnectionRefusedError):
+                    async with asyncio.timeout(10):
+                        await asyncio.get_running_loop().sock_recv(sock, 10)
+
+
+@isolated
 async def test_flycast_and_dns_answer_ping(tmp_path: Path) -> None:
     """Every Flycast address of the network and both DNS addresses answer, unprivileged too."""
     async with network_driver(tmp_path) as driver:
