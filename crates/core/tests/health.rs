@@ -434,3 +434,72 @@ fn checks_route_datagrams_too() {
         assert_eq!(*grant.machine.id, *"m2");
     }
 }
+
+/// One that does not answer is tried when there is nobody else, and not while another one is full.
+#[test]
+fn a_full_machine_is_waited_for() {
+    let mut play = Play::new();
+    play.put_with("m1", Started, json!({}));
+    play.put_with("m2", Started, json!({}));
+    play.breaks("m1", 3);
+    let held: Vec<Grant> = (0..3).map(|_| play.used()).collect();
+    assert!(held.iter().all(|one| *one.machine.id == *"m2"));
+    let (waiter, _, _) = play.waits();
+    assert_eq!(
+        play.ends(&held[0], Fate::Answered),
+        [format!("grant {} m2", waiter.0)]
+    );
+}
+
+/// A Machine is served from when all checks of the service pass, and its connections are kept as long.
+#[test]
+fn every_check_of_a_service_counts() {
+    let mut play = Play::new();
+    let mut value = checked();
+    value["services"][0]["checks"] = json!([check("web"), check("deep")]);
+    play.put_with("m1", Started, value.clone());
+    play.put_with("m2", Started, value);
+    for (id, name) in [("m1", "web"), ("m2", "web"), ("m2", "deep")] {
+        play.run(id, name, true, false);
+    }
+    assert_eq!(play.takers(4), ["m2"]);
+    play.run("m1", "deep", false, false);
+    assert_eq!(play.takers(4), ["m2"]);
+    play.run("m1", "deep", true, false);
+    assert_eq!(play.takers(4), ["m1", "m2"]);
+    let (first, second) = (play.used(), play.used());
+    play.run("m1", "deep", false, false);
+    for grant in [first, second] {
+        let moment = at(&play.limits, play.now);
+        let (kept, _) = play.state.release(grant.key, Fate::Answered, moment);
+        assert_eq!(kept, *grant.machine.id == *"m2");
+    }
+}
+
+/// Who will not have the only Machine that is left is told, though one before it waits for that one.
+#[test]
+fn who_excludes_the_last_machine_does_not_wait() {
+    let mut play = Play::new();
+    play.put_with("m1", Started, json!({}));
+    play.put_with("m2", Started, json!({}));
+    let held: Vec<Grant> = (0..6).map(|_| play.used()).collect();
+    let (first, _, _) = play.waits();
+    let exclude = ["m1".into()];
+    let request = Request {
+        port: 80.into(),
+        exclude: &exclude,
+        wish: None,
+        held_bytes: 0,
+    };
+    let verdict = play.state.acquire(request, at(&play.limits, play.now)).0;
+    let Verdict::Wait { waiter, .. } = verdict else {
+        panic!("{verdict:?}")
+    };
+    let gone = play.state.remove("m2", at(&play.limits, play.now));
+    assert_eq!(words(&gone), [format!("fail {} PR03", waiter.0)]);
+    let on_first = held.iter().find(|one| *one.machine.id == *"m1").unwrap();
+    assert_eq!(
+        play.ends(on_first, Fate::Unknown),
+        [format!("grant {} m1", first.0)]
+    );
+}

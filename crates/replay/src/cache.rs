@@ -292,12 +292,17 @@ mod tests {
             let order = directive(app, Some(prefix));
             cache.remember(lookup(HEAD, &[], 0), &order, &by).unwrap();
         }
+        assert_eq!(found(&mut cache, lookup(OTHER, &[], 0)), None);
+        let port = Lookup {
+            port: 81,
+            ..lookup(HEAD, &[], 0)
+        };
+        assert_eq!(found(&mut cache, port), None);
         assert_eq!(
             found(&mut cache, lookup(HEAD, &[], 9_999_999)).as_deref(),
             Some("far")
         );
         assert_eq!(found(&mut cache, lookup(HEAD, &[], 10_000_000)), None);
-        assert_eq!(found(&mut cache, lookup(OTHER, &[], 0)), None);
         let elsewhere = directive("x", Some("/other"));
         assert!(
             cache
