@@ -330,7 +330,8 @@ def test_https_checks(
 
 def test_a_machine_that_resets_calls_is_left_alone(world: Checked) -> None:
     """After three calls in a row that were reset a Machine gets none while another takes them; a
-    while later one call tries it, and it gets calls again. The log says both.
+    while later one call tries it, and it gets calls again from the first byte of its answer on. The
+    log says both.
     """
     bad, address = world.serve("m1")
     good, good_address = world.serve("m2")
@@ -346,12 +347,17 @@ def test_a_machine_that_resets_calls_is_left_alone(world: Checked) -> None:
     for _ in range(10):
         assert world.get().endswith(b"ok")
     assert (bad.calls, good.calls) == (3, seen + 10)
-    bad.call = OK
+    bad.call, bad.hold = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", threading.Event()
     for _ in range(2):  # Loads come once a second.
         world.control.event("load")
-    while bad.calls < 4:
-        assert world.get().endswith(b"ok")
-    assert "gets calls again" in world.control.event("log", level="info", machine="m1")["message"]
+    with contextlib.ExitStack() as callers:
+        callers.callback(bad.hold.set)
+        while bad.calls < 4:
+            caller = callers.enter_context(world.world.call(1))
+            caller.sendall(GET)
+            assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+        line = world.control.event("log", level="info", machine="m1")
+        assert "gets calls again" in line["message"]
 
 
 def test_a_replay_is_an_answer(world: Checked) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Server:
     checks: int = 0
     calls: int = 0
     requests: list[bytes] = field(default_factory=list)
+    hold: threading.Event | None = None
+    """The connection stays open after an answer until this is set."""
 
     def serve(self, connection: socket.socket) -> None:
         """One request of one connection."""
@@ -50,6 +53,8 @@ class Server:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
             return
         connection.sendall(answer)
+        if self.hold is not None:
+            self.hold.wait()
 
 
 def check(**more: Any) -> Line:
