@@ -12,8 +12,10 @@ import socket
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from h2.settings import SettingCodes
 
 from tests.support.h2_peer import Frames, H2Peer, raw, request_fields
 from tests.support.http_peer import DEADLINE_S, MACHINE_IP, World, get, http_world, ok
@@ -89,6 +91,7 @@ def test_the_absence_of_a_body_is_told_where_one_is_expected(world: World) -> No
 def test_a_connection_goes_over_to_http2_by_upgrade(world: World) -> None:
     """A request with `Upgrade: h2c` is answered on stream 1 of its connection (RFC 7540, 3.2)."""
     offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    offer = offer.replace("Upgrade,", "Upgrade, TE,") + "TE: trailers\r\n"
     peer = world.client(get("/up", offer + "X-Long: " + "x" * 20_000 + "\r\n"))
     assert peer.head() == (
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
@@ -98,6 +101,7 @@ def test_a_connection_goes_over_to_http2_by_upgrade(world: World) -> None:
     head = app.head()
     assert head.startswith("GET /up HTTP/1.1\r\nHost: a.flycast\r\nx-long: xxx")
     assert "h2c" not in head
+    assert "\r\nTE: trailers\r\n" in head
     app.send(ok("first"))
     assert client.response(1).body == b"first"
     stream = client.fetch("/next")
@@ -519,6 +523,31 @@ def test_streams_stay_in_the_budget_of_open_files(tmp_path: Path) -> None:
         world.counted("connections", 1)
         client.fetch()
         apps[-1].head()
+
+
+def test_a_stream_counts_until_its_client_has_taken_it(world: World) -> None:
+    """What of responses waits for a client that does not read is memory, though their Machines are
+    free again.
+    """
+    settings = {SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20}
+    client = H2Peer(world.client(room=4096), settings=settings)
+    client.conn.increment_flow_control_window(1 << 30)
+    client.flush()
+    streams = [client.fetch() for _ in range(100)]
+    for _ in streams:
+        app = world.accept()
+        app.head()
+        app.send(ok("x" * 65_000, "Connection: close\r\n"))
+    world.control.wait(lambda line: line["ev"] == "load" and "m1" in line["machines"])
+    world.control.wait(lambda line: line["ev"] == "load" and not any(loads(line)))
+    assert world.control.call("stats")["stats"]["streams"] > 9
+    assert {len(client.response(stream).body) for stream in streams} == {65_000}
+    world.counted("streams", 0)
+
+
+def loads(line: dict[str, Any]) -> list[int]:
+    """What the Machine m1 carries."""
+    return [now for now, _ in line["machines"].get("m1", {}).values()]
 
 
 def test_what_this_host_cannot_do_is_not_the_machines_fault(tmp_path: Path) -> None:
