@@ -184,16 +184,17 @@ def test_silent_websockets_hold_no_buffers(world: World) -> None:
     talk(*both[0], 300_000)
 
 
-def test_a_connection_with_something_left_is_not_used_again(world: World) -> None:
-    """What a Machine answers to half a request, or with more than an answer, is delivered; the next
-    request has another connection, where nothing of the last one can be taken for its own."""
-    for count, sent in ((1, post("Content-Length: 9\r\n", "x")), (2, get())):
-        client = world.client(sent)
-        app = world.accept()
-        app.head()
-        app.send(ok("no") * count)
-        assert b"no" == client.answer()[1]
-        assert not app.rest().strip(b"x")
+def test_a_connection_with_something_left_is_not_used_again(tmp_path: Path) -> None:
+    """What a Machine answers to half a request, or with more than an answer, is delivered; its
+    connection ends, so that nothing of the last request can be taken for the next one's."""
+    with http_world(tmp_path, settings={"idle_pool_ms": 60_000}) as world:
+        for count, sent in ((1, post("Content-Length: 9\r\n", "x")), (2, get())):
+            client = world.client(sent)
+            app = world.accept()
+            app.head()
+            app.send(ok("no") * count)
+            assert b"no" == client.answer()[1]
+            assert not app.rest().strip(b"x")
 
 
 def test_a_websocket_is_tunnelled_and_counts_for_its_whole_life(tmp_path: Path) -> None:
