@@ -32,33 +32,27 @@ class Moves:
         """Moves within are quick. Does not block; one thread works for all, and ends after."""
         with self._lock:
             self._expecting += 1
-            begin = self._procs is not None and not self._working
-            self._working = self._working or begin
-        if begin:
-            threading.Thread(target=self._work, name="cgroup-moves", daemon=True).start()
+            begin = not self._working
+            self._working = True
+        if begin and self._procs is not None:
+            work, procs = self._work, self._procs
+            threading.Thread(target=work, args=(procs,), name="cgroup-moves", daemon=True).start()
         try:
             yield
         finally:
             with self._lock:
                 self._expecting -= 1
 
-    def _work(self) -> None:
-        while self._wanted() and self._move():
-            time.sleep(_PAUSE_SECONDS)
+    def _work(self, procs: Path) -> None:
+        """Write ourselves (0) into our own group as long as it is wanted. Once refused it counts as
+        working for ever: nobody tries again, and moves wait as they would.
+        """
+        with contextlib.suppress(OSError):
+            while self._wanted():
+                procs.write_text("0", encoding="ascii")
+                time.sleep(_PAUSE_SECONDS)
 
     def _wanted(self) -> bool:
         with self._lock:
             self._working = self._expecting > 0
             return self._working
-
-    def _move(self) -> bool:
-        """Write ourselves (0) into our own group. Refused: it is not tried again, moves wait."""
-        procs = self._procs
-        if procs is None:
-            return False
-        try:
-            procs.write_text("0", encoding="ascii")
-        except OSError:
-            self._procs = None
-            return False
-        return True

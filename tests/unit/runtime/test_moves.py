@@ -62,10 +62,13 @@ def test_the_next_one_begins_again(group: Group) -> None:
 
 
 def test_a_refusal_is_the_end(tmp_path: Path) -> None:
-    """Where the group may not be written, containers are made as before and nobody tries again."""
-    moves = Moves(tmp_path / "not" / "there")
+    """Where the group may not be written containers are made as before, and nobody tries again."""
+    folder = tmp_path / "later"
+    moves = Moves(folder)
     with moves.expected():
         assert ended()
+    folder.mkdir()
+    os.mkfifo(folder / "cgroup.procs")
     with moves.expected():
         assert not movers()
 
