@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +203,21 @@ class AgentRig:
         async with asyncio.timeout(5):
             while not check():  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0)
+
+
+Test = Callable[[AgentRig], Awaitable[None]]
+
+
+def play(rig: AgentRig, test: Test) -> None:
+    """Run a test over the rig's running agent, which knows one app."""
+
+    async def main() -> None:
+        await rig.proxy.start()
+        try:
+            async with rig.running():
+                await rig.app()
+                await test(rig)
+        finally:
+            await rig.proxy.stop()
+
+    asyncio.run(main())

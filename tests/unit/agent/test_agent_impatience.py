@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from roost.agent import record
 from roost.control.edit import edit_machine
 from roost.model.machine_state import Goal, MachineState
-from tests.support.agent_rig import AgentRig
+from tests.support.agent_rig import AgentRig, Test, play
 
-Test = Callable[[AgentRig], Awaitable[None]]
 LONG = 300_000
 
 
 def run(tmp_path: Path, test: Test) -> None:
     """Run a test over a running agent that knows one app."""
-
-    async def main() -> None:
-        made = AgentRig(tmp_path / "r")
-        await made.proxy.start()
-        try:
-            async with made.running():
-                await made.app()
-                await test(made)
-        finally:
-            await made.proxy.stop()
-
-    asyncio.run(main())
+    play(AgentRig(tmp_path / "r"), test)
 
 
 def test_a_crash_loop_is_stopped_at_once(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from roost.agent.wakes import Wakes
@@ -12,29 +11,16 @@ from roost.control.machine_requests import CreateMachine
 from roost.errors import UnavailableError
 from roost.model.machine_config import MachineConfig
 from roost.plan.wake_budget import MIB, Limits
-from tests.support.agent_rig import SERVICE, AgentRig
+from tests.support.agent_rig import SERVICE, AgentRig, Test, play
 from tests.support.machines import a_machine
-
-Test = Callable[[AgentRig], Awaitable[None]]
 
 
 def run(tmp_path: Path, test: Test, **limits: int) -> None:
     """Run a test over a running agent that knows one app and starts one Machine at a time."""
-    budget = Limits(**({"at_once": 1, "floor": 0, "patience_ms": 5000} | limits))
-
-    async def main() -> None:
-        made = AgentRig(tmp_path / "r")
-        made.wakes = budget
-        made.boot()
-        await made.proxy.start()
-        try:
-            async with made.running():
-                await made.app()
-                await test(made)
-        finally:
-            await made.proxy.stop()
-
-    asyncio.run(main())
+    rig = AgentRig(tmp_path / "r")
+    rig.wakes = Limits(**({"at_once": 1, "floor": 0, "patience_ms": 5000} | limits))
+    rig.boot()
+    play(rig, test)
 
 
 async def sleepers(rig: AgentRig, app: str, count: int, **config: object) -> list[str]:
